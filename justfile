@@ -24,6 +24,14 @@ postgres:
 messagebox:
     .ci/run messagebox
 
+# The page in a browser; needs Node.js and Chromium. SHOAL_WEB_SHOTS names a folder for a picture of every view.
+web:
+    .ci/run web
+
+# The pictures of the page that the documents show, anew.
+pictures:
+    SHOAL_WEB_PICTURES="$PWD/docs/pictures" .ci/run web
+
 doc:
     .ci/run doc
 

@@ -11,7 +11,7 @@ use shoal_proto::Epoch;
 use crate::config::{ClientConfig, ClientFile, Layered, NodeConfig, NodeFile};
 use crate::control::EventParser;
 use crate::control::api::Told;
-use crate::state::{keys, replay};
+use crate::state::{self, keys, replay};
 
 /// A request to the local API: a line with the method and the path, one with the type of the body, and the body.
 pub fn fuzz_api_request(data: &[u8]) {
@@ -59,6 +59,27 @@ pub fn fuzz_file_piece(data: &[u8]) {
     crate::files::read_any(data);
 }
 
+/// What a contact sends as a message of a message box, and a row of the message box's database.
+pub fn fuzz_parcel(data: &[u8]) {
+    crate::messagebox::read_any(data);
+}
+
+/// A file with an export, and what is in one.
+pub fn fuzz_export(data: &[u8]) {
+    state::try_any(data);
+}
+
+/// Words that are to be a key: those that are one are its words.
+pub fn fuzz_phrase(data: &[u8]) {
+    if let Ok(keys) = state::phrase::read(data) {
+        let typed = data.to_ascii_lowercase();
+        let typed = typed.split(u8::is_ascii_whitespace);
+        let typed = typed.filter(|word| !word.is_empty());
+        let words = state::phrase::of(&keys).unwrap_or_default().into_iter();
+        assert!(typed.eq(words.map(str::as_bytes)));
+    }
+}
+
 /// The content of a key file.
 pub fn fuzz_key_file(data: &[u8]) {
     let _ = keys::is_identity(data);
@@ -73,7 +94,10 @@ const TARGETS: &[check::Target] = &[
     ("api_events", fuzz_api_events),
     ("api_request", fuzz_api_request),
     ("config", fuzz_config),
+    ("export", fuzz_export),
     ("file_piece", fuzz_file_piece),
     ("key_file", fuzz_key_file),
+    ("parcel", fuzz_parcel),
+    ("phrase", fuzz_phrase),
     ("replay_log", fuzz_replay_log),
 ];

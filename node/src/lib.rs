@@ -40,6 +40,7 @@ pub mod logging;
 mod messagebox;
 pub mod metrics;
 pub mod net;
+pub mod page;
 pub mod qr;
 pub mod runtime;
 mod seed;

@@ -12,6 +12,7 @@ mod node;
 mod provider;
 mod recovery;
 mod successor;
+mod web;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ pub(super) use self::provider::{
 };
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
 pub(super) use self::successor::{SuccessorAdd, SuccessorCommand, SuccessorNew, SuccessorSign};
+pub(super) use self::web::Web;
 
 /// What stands below the list of commands.
 fn after_help() -> String {
@@ -102,6 +104,8 @@ pub(super) enum Command {
     /// Send files to contacts, and save what they send, through the daemon.
     #[command(subcommand)]
     File(FileCommand),
+    /// Give the link to the client's page, for a browser on this machine.
+    Web(Web),
     /// Look after the message box, which programs that speak BRC-33 use through the daemon.
     #[command(subcommand)]
     Messagebox(MessageBox),
@@ -378,7 +382,11 @@ pub(super) struct NodeRun {
 Examples:
   shoal demo
   echo 'Meet me at noon' | shoal demo --message - --json
-  shoal demo --keep --dir /tmp/shoal")]
+  shoal demo --keep --dir /tmp/shoal
+  shoal demo --web
+
+With --web the network stays up, and Alice's and Bob's pages are opened side by side: write from one to the
+other, and see that the traffic stays what it is.")]
 pub(super) struct Demo {
     /// What Alice sends; `-` reads standard input.
     #[arg(long, value_name = "TEXT")]
@@ -386,6 +394,9 @@ pub(super) struct Demo {
     /// Leave the network up, and say how to use it.
     #[arg(long)]
     pub(super) keep: bool,
+    /// Leave the network up, give the links to Alice's and Bob's pages, and open them if there is a display.
+    #[arg(long)]
+    pub(super) web: bool,
     /// Where the nodes keep their state; a temporary directory unless given.
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,

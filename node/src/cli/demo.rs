@@ -19,6 +19,7 @@ pub(super) async fn run(args: Demo, json: bool) -> Result<(), Failure> {
         message,
         json,
         keep: args.keep,
+        web: args.web,
         dir: args.dir,
     })
     .await

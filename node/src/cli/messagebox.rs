@@ -36,44 +36,20 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
             }
         }
         MessageBox::Allow(args) => {
-            let identity = args.identity;
-            ask_for_done(
-                &args.at,
-                Request::AllowIdentity { identity },
-                json,
-                "allowed",
-            )
-            .await
+            let allow = |identity| Request::AllowIdentity { identity };
+            ask_for_done(&args.at, allow(args.identity), json, "allowed").await
         }
         MessageBox::Disallow(args) => {
-            let identity = args.identity;
-            ask_for_done(
-                &args.at,
-                Request::DisallowIdentity { identity },
-                json,
-                "disallowed",
-            )
-            .await
+            let disallow = |identity| Request::DisallowIdentity { identity };
+            ask_for_done(&args.at, disallow(args.identity), json, "disallowed").await
         }
         MessageBox::Map(args) => {
-            let (identity, contact) = (args.identity, args.contact);
-            ask_for_done(
-                &args.at,
-                Request::MapIdentity { identity, contact },
-                json,
-                "mapped",
-            )
-            .await
+            let map = |identity, contact| Request::MapIdentity { identity, contact };
+            ask_for_done(&args.at, map(args.identity, args.contact), json, "mapped").await
         }
         MessageBox::Unmap(args) => {
-            let identity = args.identity;
-            ask_for_done(
-                &args.at,
-                Request::UnmapIdentity { identity },
-                json,
-                "unmapped",
-            )
-            .await
+            let unmap = |identity| Request::UnmapIdentity { identity };
+            ask_for_done(&args.at, unmap(args.identity), json, "unmapped").await
         }
     }
 }
@@ -137,6 +113,14 @@ fn in_words(status: &MessageBoxStatus) -> String {
             "messages refused: they were for an identity key that is not allowed here",
         ),
         (status.malformed, "times data refused: it is no message"),
+        (
+            status.leaving,
+            "messages to several recipients are on their way to the outbox",
+        ),
+        (
+            status.given_up,
+            "messages to several recipients given up: the outbox refused them for a week",
+        ),
     ];
     let odd = odd.into_iter().filter(|(count, _)| *count > 0);
     lines.extend(odd.map(|(count, what)| format!("{count} {what}")));

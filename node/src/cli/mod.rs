@@ -25,6 +25,7 @@ mod provider;
 mod secret;
 mod template;
 mod text;
+mod web;
 
 use std::process::ExitCode;
 
@@ -86,6 +87,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Contact(command) => contact::run(command, json).await,
             Command::Identity(command) => identity::run(&command, json),
             Command::File(command) => file::run(command, json).await,
+            Command::Web(args) => web::run(&args, json).await,
             Command::Messagebox(command) => messagebox::run(command, json).await,
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,

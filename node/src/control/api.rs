@@ -5,7 +5,9 @@ mod document;
 mod files;
 mod follow;
 mod messagebox;
+mod page;
 mod people;
+mod qr;
 
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ use super::wire::{Given, Json, Nothing, Params, json, no_such_method, no_such_pa
 
 pub use self::document::document;
 pub use self::follow::Told;
+pub(super) use self::page::is_for_a_file;
+pub use self::page::{Page, pages};
 
 /// The header with an application's name for a message.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -99,6 +103,7 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
             "/v1/messagebox/mapped/{identity}",
             delete(messagebox::unmap),
         )
+        .route("/v1/qr", post(qr::qr))
         .route("/v1/events", get(follow::events))
         .route("/v1/events/ws", get(follow::websocket))
         .route("/v1/stop", post(stop))

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use self::calls::Call;
-use super::api::Told;
+use super::api::{Page, Told};
 use super::appear::Changes;
 use super::protocol::{Event, MAX_FILE_BYTES, MAX_RESPONSE_BYTES, Refusal, Request, Response};
 use super::socket::connect;
@@ -111,6 +111,20 @@ impl ControlClient {
         let bytes = body.map_err(|_| ControlError::Closed)?.to_bytes();
         match status.is_success() {
             true => call.response(&bytes),
+            false => Err(refused(status, &bytes)),
+        }
+    }
+
+    /// Asks where the page for people is.
+    ///
+    /// # Errors
+    /// [`ControlError`]; [`ControlError::Refused`] if it is nowhere.
+    pub async fn page(&mut self) -> Result<Page, ControlError> {
+        let (status, body) = self.exchange(calls::get("/v1/page")?).await?;
+        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+        let bytes = body.map_err(|_| ControlError::Closed)?.to_bytes();
+        match status.is_success() {
+            true => calls::parse(&bytes),
             false => Err(refused(status, &bytes)),
         }
     }

@@ -1,9 +1,12 @@
 //! What a request over TCP has to show before it is looked at. Any process of this machine can connect, and any page
 //! in a browser can have it connect: the first has no token, and the second can't hide where it comes from.
 
+use std::sync::Arc;
+
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
+use super::api::is_for_a_file;
 use super::protocol::{Refusal, RefusalCode};
 use super::token::{TOKEN_FILE, Token};
 
@@ -11,15 +14,20 @@ use super::token::{TOKEN_FILE, Token};
 /// headers can give it that.
 const SUBPROTOCOL: &str = "shoal.token.";
 
+/// The headers in which a browser says who has it ask, how, and for what.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 /// Guards the TCP side of the API.
 pub(super) struct Guard {
-    token: Token,
+    token: Arc<Token>,
     port: u16,
 }
 
 impl Guard {
     /// For this token, at this port.
-    pub(super) const fn new(token: Token, port: u16) -> Self {
+    pub(super) const fn new(token: Arc<Token>, port: u16) -> Self {
         Self { token, port }
     }
 
@@ -27,7 +35,11 @@ impl Guard {
     pub(super) fn check(&self, request: &Parts) -> Result<(), Refusal> {
         let host = self.host(&request.headers, &request.uri)?;
         check_origin(&request.headers, host)?;
-        self.check_token(&request.headers)
+        check_site(request)?;
+        match is_for_a_file(request) {
+            true => Ok(()),
+            false => self.check_token(&request.headers),
+        }
     }
 
     /// The name by which this machine was asked for. Another name than its own is a page's that has it lead here
@@ -90,7 +102,7 @@ impl Guard {
     }
 }
 
-/// A page says where it comes from. None is ours, as nothing here is a page.
+/// A page says where it comes from. The one that is ours comes from the address that was asked.
 fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
     let own = |origin: &str| {
         let name = origin.strip_prefix("http://");
@@ -98,8 +110,26 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
     };
     match headers.contains_key(header::ORIGIN) && !only(headers, &header::ORIGIN).is_some_and(own) {
         true => {
-            let message = "pages of a browser are not answered (the header Origin names another place than this): ask \
-                           from a program of your own";
+            let message = "pages of elsewhere are not answered (the header Origin names another place than this): ask \
+                           from a program of your own, or open the page that is here";
+            Err(Refusal::new(RefusalCode::Forbidden, message))
+        }
+        false => Ok(()),
+    }
+}
+
+/// A browser says who has it ask, also where it names no origin: a page that shows what is here as a picture of its own,
+/// say. What the user himself has opened comes from none.
+fn check_site(request: &Parts) -> Result<(), Refusal> {
+    let headers = &request.headers;
+    let ours = |site: &str| matches!(site, "same-origin" | "none");
+    // A link to the page may stand anywhere: who follows it has the page in a tab of its own, and no token.
+    let is = |name, wanted| only(headers, &name).is_some_and(|it| it == wanted);
+    let led_here = request.uri.path() == "/" && is(MODE, "navigate") && is(DESTINATION, "document");
+    match headers.contains_key(SITE) && !led_here && !only(headers, &SITE).is_some_and(ours) {
+        true => {
+            let message = "a page of elsewhere has the browser ask (the header Sec-Fetch-Site says so), and is not \
+                           answered: open the address yourself";
             Err(Refusal::new(RefusalCode::Forbidden, message))
         }
         false => Ok(()),
@@ -122,7 +152,7 @@ mod tests {
     use super::*;
 
     fn code(uri: &str, headers: &[(&str, &str)]) -> Option<RefusalCode> {
-        let guard = Guard::new(Token::known("secret"), 4000);
+        let guard = Guard::new(Arc::new(Token::known("secret")), 4000);
         let mut request = Request::get(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -194,6 +224,48 @@ mod tests {
             assert_eq!(from(origin), FORBIDDEN, "{origin}");
         }
         assert_eq!(from("http://127.0.0.1:4000"), None);
+    }
+
+    #[test]
+    fn what_another_page_has_the_browser_ask_is_refused_though_it_names_no_origin() {
+        let host = ("host", "127.0.0.1:4000");
+        for path in ["/v1/status", "/", "/web/main.js"] {
+            let by = |site| code(path, &[host, TOKEN, ("sec-fetch-site", site)]);
+            for site in ["cross-site", "same-site", "", "none, none"] {
+                assert_eq!(by(site), FORBIDDEN, "{path} {site}");
+            }
+            assert_eq!(by("same-origin"), None);
+            assert_eq!(by("none"), None);
+        }
+        let led = |path, destination| {
+            let by = [
+                host,
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", destination),
+            ];
+            code(path, &by)
+        };
+        assert_eq!(led("/", "document"), None, "a tab of its own");
+        assert_eq!(led("/", "iframe"), FORBIDDEN);
+        assert_eq!(led("/web/main.js", "document"), FORBIDDEN);
+        assert_eq!(led("/v1/status", "document"), FORBIDDEN);
+    }
+
+    #[test]
+    fn the_page_itself_is_for_who_asks_by_the_right_name() {
+        let ours = ("host", "127.0.0.1:4000");
+        for path in ["/", "/?", "/web/main.js", "/web/", "/web/..%2f"] {
+            assert_eq!(code(path, &[ours]), None, "{path}");
+            assert_eq!(
+                code(path, &[("host", "evil.example:4000")]),
+                FORBIDDEN,
+                "{path}"
+            );
+        }
+        for path in ["/v1/page", "/v1/qr", "/web", "//", "/webs/", "/v1/web/"] {
+            assert_eq!(code(path, &[ours]), UNAUTHORIZED, "{path}");
+        }
     }
 
     #[test]

@@ -19,10 +19,11 @@ mod sse;
 mod token;
 mod wire;
 
+pub use api::Page;
 pub use client::{ControlClient, ControlError, unexpected};
 pub use events::{EventId, Events, Follower};
 pub(crate) use server::serve_open;
-pub use server::{ControlServer, Handler, Limits};
+pub use server::{ControlServer, Handler, Limits, TcpDoor};
 pub use socket::SOCKET_FILE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sse::Parser as EventParser;

@@ -78,11 +78,19 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: Request) -> BoxFuture<'_, Result<Response, Refusal>>;
 }
 
+/// Where the API is over TCP, and what is asked for there.
+#[derive(Clone)]
+pub struct TcpDoor {
+    pub(super) address: SocketAddr,
+    pub(super) token: Arc<Token>,
+}
+
 /// The listening API. Dropping it removes the socket's file.
 pub struct ControlServer {
     listener: UnixListener,
     path: PathBuf,
     tcp: Option<(TcpListener, Guard)>,
+    door: Option<TcpDoor>,
     limits: Limits,
 }
 
@@ -97,6 +105,7 @@ impl ControlServer {
             listener: listen(dir)?,
             path: dir.join(SOCKET_FILE),
             tcp: None,
+            door: None,
             limits: Limits::default(),
         })
     }
@@ -112,8 +121,19 @@ impl ControlServer {
         }
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        let token = Arc::new(token);
+        self.door = Some(TcpDoor {
+            address,
+            token: Arc::clone(&token),
+        });
         self.tcp = Some((listener, Guard::new(token, address.port())));
         Ok(address)
+    }
+
+    /// Where it listens over TCP, if it does, for [`api::pages`](super::api::pages).
+    #[must_use]
+    pub fn door(&self) -> Option<TcpDoor> {
+        self.door.clone()
     }
 
     /// Goes by other limits.

@@ -1,9 +1,12 @@
 //! The token without which nothing is answered over TCP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use hmac::digest::InvalidLength;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -13,6 +16,8 @@ use crate::state::{StateError, read_secret, write_new};
 pub const TOKEN_FILE: &str = "api.token";
 
 const TOKEN_BYTES: usize = 32;
+
+const ADVICE: &str = "the daemon makes it when it starts";
 
 /// What a program shows that it may use the API: 32 random bytes, written in 64 characters of hexadecimal.
 pub struct Token(Zeroizing<String>);
@@ -24,7 +29,7 @@ impl Token {
     /// [`StateError`] for a file that is damaged, somebody else's or readable by others, or can't be made.
     pub fn of<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<Self, StateError> {
         let path = dir.join(TOKEN_FILE);
-        let content = match read_secret(&path, "the daemon makes it when it starts") {
+        let content = match read_secret(&path, ADVICE) {
             Err(StateError::Missing { .. }) => {
                 let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
                 rng.fill_bytes(bytes.as_mut());
@@ -35,7 +40,21 @@ impl Token {
             }
             content => content?,
         };
-        let text = std::str::from_utf8(&content).unwrap_or_default().trim_end();
+        Self::parse(path, &content)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`StateError`] if there is none, or as [`Self::of`] says.
+    pub fn read(dir: &Path) -> Result<Self, StateError> {
+        let path = dir.join(TOKEN_FILE);
+        let content = read_secret(&path, ADVICE)?;
+        Self::parse(path, &content)
+    }
+
+    fn parse(path: PathBuf, content: &[u8]) -> Result<Self, StateError> {
+        let text = std::str::from_utf8(content).unwrap_or_default().trim_end();
         let sound = text.len() == 2 * TOKEN_BYTES
             && text
                 .bytes()
@@ -48,6 +67,20 @@ impl Token {
                 advice: "move it away: the daemon makes another one, which programs have to be told",
             }),
         }
+    }
+
+    /// The address of the page with the token in it, behind a `#`: that part goes to no server and into no log.
+    #[must_use]
+    pub fn link(&self, http: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!("{http}/#{}", *self.0))
+    }
+
+    /// What shows to who has the token that one has it too, at this port, and tells nothing of it: HMAC-SHA-256 of the
+    /// port and what was asked with, in hexadecimal.
+    pub(super) fn proof(&self, port: u16, challenge: &str) -> Result<String, InvalidLength> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes())?;
+        mac.update(format!("shoal page {port} {challenge}").as_bytes());
+        Ok(HEXLOWER.encode(&mac.finalize().into_bytes()))
     }
 
     /// Whether this is it. How long that takes tells nothing of it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request as HttpRequest};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
 use http_body_util::LengthLimitError;
@@ -127,7 +127,11 @@ fn private(status: StatusCode, kind: HeaderValue, bytes: impl Into<Body>) -> Htt
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    (status, [kind, kept, plain], bytes.into()).into_response()
+    let ours = (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    (status, [kind, kept, plain, ours], bytes.into()).into_response()
 }
 
 /// The parameters in a query.

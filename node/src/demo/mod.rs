@@ -16,6 +16,7 @@ use self::network::Network;
 use self::report::{Narrator, Outcome};
 use self::workplace::Workplace;
 use crate::Failure;
+use crate::page::{self, PageLink};
 
 /// The text that Alice sends if the user gives none.
 const GREETING: &str = "Hello Bob. Nobody on the way knows that this is from me, nor that it is \
@@ -36,6 +37,8 @@ pub struct DemoOptions {
     pub json: bool,
     /// Leave the network up.
     pub keep: bool,
+    /// Leave it up with Alice's and Bob's pages served, give their links, and open them if there is a display.
+    pub web: bool,
     /// Where the state directories go; a temporary directory if none.
     pub dir: Option<PathBuf>,
 }
@@ -55,7 +58,7 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     tokio::pin!(stop);
     let narrator = Narrator::new(options.json);
     let workplace = Workplace::create(options.dir.as_deref())?;
-    let mut network = Network::new(workplace, narrator);
+    let mut network = Network::new(workplace, narrator, options.web);
 
     let told = tokio::select! {
         told = tokio::time::timeout(patience(&text), story::tell(&mut network, &text)) => told
@@ -64,14 +67,14 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     };
     match told {
         Ok(outcome) => {
-            report(&options, narrator, &outcome)?;
-            if options.keep {
+            let shown = show(&options, &network, &outcome).await;
+            if shown.is_ok() && (options.keep || options.web) {
                 network.explain_use();
                 stop.await;
             }
             network.stop().await;
             network.remove_unless(options.keep || options.dir.is_some());
-            Ok(())
+            shown
         }
         Err(error) => {
             network.stop().await;
@@ -106,9 +109,35 @@ fn patience(text: &str) -> Duration {
     PATIENCE + PER_FRAGMENT * u32::try_from(fragments).unwrap_or(u32::MAX)
 }
 
-fn report(options: &DemoOptions, narrator: Narrator, outcome: &Outcome) -> Result<(), Failure> {
+/// How it went, and the pages if they are wanted.
+async fn show(options: &DemoOptions, network: &Network, outcome: &Outcome) -> Result<(), Failure> {
+    let pages = match options.web {
+        true => network.pages()?,
+        false => Vec::new(),
+    };
+    report(options, network.narrator, outcome, &pages)?;
+    for (name, page) in &pages {
+        network.narrator.line(&format!("{name}: {}", page.url()));
+    }
+    if page::has_display() {
+        for (name, page) in &pages {
+            if let Err(error) = page.open().await {
+                let words = format!("no browser was opened for {name} ({error}): open the link");
+                network.narrator.line(&words);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(
+    options: &DemoOptions,
+    narrator: Narrator,
+    outcome: &Outcome,
+    pages: &[(&str, PageLink)],
+) -> Result<(), Failure> {
     if options.json {
-        narrator.json(outcome);
+        narrator.json(outcome, pages);
     } else {
         narrator.summary(outcome);
     }

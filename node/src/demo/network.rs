@@ -1,5 +1,6 @@
 //! The demo's network: set up and started with the commands that an operator would give.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::report::Narrator;
 use super::workplace::Workplace;
 use crate::Failure;
 use crate::control::ControlClient;
+use crate::page::PageLink;
 
 /// Mixes: three layers of two.
 pub(super) const MIXES: usize = 6;
@@ -36,16 +38,19 @@ pub(super) struct Network {
     nodes: Vec<Node>,
     running: Vec<Process>,
     ports: Option<Ports>,
+    /// Where the pages of clients are, by name, if they are to be served.
+    pages: Option<BTreeMap<String, u16>>,
 }
 
 impl Network {
-    pub(super) fn new(workplace: Workplace, narrator: Narrator) -> Self {
+    pub(super) fn new(workplace: Workplace, narrator: Narrator, pages: bool) -> Self {
         Self {
             workplace,
             narrator,
             nodes: Vec::new(),
             running: Vec::new(),
             ports: None,
+            pages: pages.then(BTreeMap::new),
         }
     }
 
@@ -183,11 +188,42 @@ impl Network {
     /// `shoal daemon`, until the daemon is attached; gives who asks it.
     pub(super) async fn start_client(&mut self, name: &str) -> Result<ControlClient, Failure> {
         let dir = self.workplace.of(name);
-        self.run(name, &["daemon", "--dir", &dir])?;
+        let mut daemon = vec!["daemon", "--dir", &dir];
+        let page = self.page_of(name)?.map(|port| format!("127.0.0.1:{port}"));
+        if let Some(page) = &page {
+            daemon.extend(["--api", page]);
+        }
+        self.run(name, &daemon)?;
         if let Some(process) = self.running.last_mut() {
             process.wait_for("online").await.map_err(Failure::failed)?;
         }
         self.control(name).await
+    }
+
+    /// At which port a client's page is, at each of its starts; none if it has none.
+    fn page_of(&mut self, name: &str) -> Result<Option<u16>, Failure> {
+        let Some(pages) = &mut self.pages else {
+            return Ok(None);
+        };
+        if let Some(port) = pages.get(name) {
+            return Ok(Some(*port));
+        }
+        let port = self.ports.as_mut().and_then(Ports::next);
+        let port =
+            port.ok_or_else(|| Failure::failed(anyhow::anyhow!("too few ports reserved")))?;
+        pages.insert(name.to_owned(), port);
+        Ok(Some(port))
+    }
+
+    /// The pages of the clients that run, by name.
+    pub(super) fn pages(&self) -> Result<Vec<(&str, PageLink)>, Failure> {
+        let pages = self.pages.iter().flatten();
+        let links = pages.map(|(name, port)| {
+            let dir = self.workplace.path().join(name);
+            let link = PageLink::of(&dir, &format!("http://127.0.0.1:{port}"));
+            Ok((name.as_str(), link.map_err(Failure::failed)?))
+        });
+        links.collect()
     }
 
     /// Stops one process.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::books::Books;
 use crate::control::protocol::{Hop, Status};
+use crate::page::PageLink;
 
 /// Kinds of packets that a client sends.
 const CLIENT_KINDS: [&str; 5] = ["real", "dummy", "loop", "drop", "mailbox"];
@@ -191,7 +192,12 @@ impl Narrator {
         ));
     }
 
-    pub(super) fn json(self, outcome: &Outcome) {
-        let _ = writeln!(std::io::stdout().lock(), "{}", outcome.json());
+    pub(super) fn json(self, outcome: &Outcome, pages: &[(&str, PageLink)]) {
+        let mut told = outcome.json();
+        if !pages.is_empty() {
+            let links = pages.iter().map(|(name, page)| (*name, page.url()));
+            told["pages"] = links.collect::<Value>();
+        }
+        let _ = writeln!(std::io::stdout().lock(), "{told}");
     }
 }

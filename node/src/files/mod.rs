@@ -44,18 +44,20 @@ const HOUR: Span = Span::from_secs(3600);
 const LINGERING: usize = 12;
 
 /// What is said of a file whose contact has not said that it has what there is.
-const SILENT: &str = "as much waits at the contact's mailbox as is to wait there: it goes on once the contact says that it \
+pub(crate) const SILENT: &str = "as much waits at the contact's mailbox as is to wait there: it goes on once the contact says that it \
                       has it, which it does within ten minutes when it is online, to who it has verified";
 
 /// What is said of a file while the outbox is full.
-const NO_ROOM: &str = "too much waits to be sent already: it goes on once some of that is stored";
+pub(crate) const NO_ROOM: &str =
+    "too much waits to be sent already: it goes on once some of that is stored";
 
 /// What is said of a file of a newcomer's.
-const NEWCOMER: &str = "its sender has come by an invitation for many, and is no contact yet: write to it or verify it, \
+pub(crate) const NEWCOMER: &str = "its sender has come by an invitation for many, and is no contact yet: write to it or verify it, \
                         and have the file sent again";
 
 /// What is said of a file that finds no room.
-const FULL: &str = "there is no room: remove files that are here, and have it sent again";
+pub(crate) const FULL: &str =
+    "there is no room: remove files that are here, and have it sent again";
 
 /// Within what time a contact is told which of its pieces are here: drawn from a minute to ten.
 const TOLD_SECS: std::ops::Range<u64> = 60..600;

@@ -1,22 +1,22 @@
 //! Between programs, boxes and the mixnet: who may ask, whose an identity is, and what goes where.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use shoal_client::PeerKey;
-use shoal_proto::MessageId;
+use shoal_proto::{MessageId, Span};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::auth::{IdentityKey, Keyring, Secret};
-use super::db::{Bounds, BoxMessage, BoxSize, Mapped, Outcome, Size};
+use super::db::{Bounds, BoxMessage, BoxSize, Mapped, Outcome, Size, To};
 use super::parcel::Parcel;
 use super::store::{Store, StoreError};
-use crate::control::protocol::{Refusal, RefusalCode};
-use crate::runtime::{Arrived, Clock, Wish};
-use crate::state::StateError;
+use crate::runtime::{Arrived, Clock, Unsent, Wish};
+use crate::state::{BoxRows, StateError};
 use crate::{Failure, seeded};
 
 /// Why a message was not taken.
@@ -26,6 +26,8 @@ pub(super) enum NotSent {
     Duplicate,
     /// No contact is known to be the recipient.
     Unmapped,
+    /// The contact that the recipient is is blocked.
+    Blocked,
     /// There is no room in the recipient's box, which is one of ours.
     Full,
     /// The client role does not take it, with its words.
@@ -40,6 +42,15 @@ impl From<StoreError> for NotSent {
         Self::Failed(error.to_string())
     }
 }
+
+/// Why none of several messages was taken: that of these places among them, for this reason.
+pub(super) type NoneSent = (Vec<usize>, NotSent);
+
+/// How often the client role is asked again to take what it refused.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// How long: as long as the network's clients try.
+const GIVE_UP: Span = Span::from_secs(7 * 24 * 3600);
 
 /// A message that is told at once to who listens.
 pub(super) struct Push<'a> {
@@ -73,6 +84,8 @@ pub(super) struct Counters {
     pub(super) nobody: AtomicU64,
     /// Data that is no message.
     pub(super) malformed: AtomicU64,
+    /// Messages to several recipients that the client role refused for a week.
+    pub(super) given_up: AtomicU64,
 }
 
 fn add(counter: &AtomicU64) {
@@ -93,20 +106,22 @@ pub(crate) struct Hub {
     waiting: Mutex<BTreeMap<MessageId, Arrived>>,
     /// There is room again.
     freed: Notify,
+    /// Something is to be handed to the client role.
+    leaving: Notify,
     pub(super) counters: Counters,
 }
 
 impl Hub {
-    /// Opens what there is in this directory. The daemon's own identity is drawn if there is none yet.
+    /// Opens what there is in these rows. The daemon's own identity is drawn if there is none yet.
     pub(super) fn open(
-        dir: &Path,
+        rows: BoxRows,
         bounds: Bounds,
         wishes: mpsc::Sender<Wish>,
     ) -> Result<Self, Failure> {
         let mut rng = seeded()?;
-        let first = Store::open(dir, bounds, |db| {
+        let first = Store::open(rows, bounds, |db| {
             let secret = db.secret(|| Secret::generate(&mut rng))?;
-            Ok((secret, db.allowed()?))
+            Ok((secret, db.allowed()))
         });
         let (store, (secret, allowed)) = first?;
         let keyring = Keyring::new(secret, seeded()?).map_err(Failure::failed)?;
@@ -120,6 +135,7 @@ impl Hub {
             listeners: Mutex::default(),
             waiting: Mutex::default(),
             freed: Notify::new(),
+            leaving: Notify::new(),
             counters: Counters::default(),
         })
     }
@@ -185,7 +201,7 @@ impl Hub {
         &self,
         change: impl FnOnce(&mut super::db::BoxDb) -> Result<bool, StateError> + Send + 'static,
     ) -> Result<bool, StoreError> {
-        let work = move |db: &mut super::db::BoxDb| Ok((change(db)?, db.allowed()?));
+        let work = move |db: &mut super::db::BoxDb| Ok((change(db)?, db.allowed()));
         let (done, all) = self.store.run(work).await?;
         *lock(&self.allowed) = all.into_iter().collect();
         Ok(done)
@@ -202,7 +218,7 @@ impl Hub {
     // --- Whose an identity is ---
 
     pub(super) async fn mapped(&self) -> Result<Vec<Mapped>, StoreError> {
-        self.store.run(|db| db.mapped()).await
+        self.store.run(|db| Ok(db.mapped())).await
     }
 
     pub(super) async fn map(
@@ -219,59 +235,192 @@ impl Hub {
 
     // --- What is sent ---
 
-    /// Takes a message: when this returns, it is on disk, here in a box or in the client role's outbox. It goes on if
-    /// nobody waits for it any more.
-    pub(super) async fn send(self: &Arc<Self>, parcel: Parcel) -> Result<(), NotSent> {
+    /// Takes messages, all or none: when this returns, they are on disk, here in boxes, or on their way to the client
+    /// role's outbox, or, if it is one alone, there. It goes on if nobody waits for it any more.
+    pub(super) async fn send(self: &Arc<Self>, parcels: Vec<Parcel>) -> Result<(), NoneSent> {
         let hub = Arc::clone(self);
-        let sending = tokio::spawn(async move { hub.hand_over(parcel).await });
+        let sending = tokio::spawn(async move { hub.take(parcels).await });
         let ended = sending.await;
-        ended.unwrap_or_else(|_| Err(NotSent::Failed("the daemon is stopping".to_owned())))
+        ended.unwrap_or_else(|_| Err((Vec::new(), stopping())))
     }
 
-    async fn hand_over(&self, parcel: Parcel) -> Result<(), NotSent> {
-        let _alone = Underway::of(self, parcel.hash(true)).ok_or(NotSent::Duplicate)?;
-        if lock(&self.allowed).contains_key(&parcel.recipient) {
-            let now = self.clock.now();
-            let copy = parcel.clone();
-            return match self
-                .store
-                .run(move |db| db.receive(None, &copy, (now, now)))
-                .await?
-            {
-                Outcome::Stored(number) => {
-                    self.push(number, &parcel).await;
-                    Ok(())
-                }
-                Outcome::Full => Err(NotSent::Full),
-                _ => Err(NotSent::Duplicate),
-            };
+    async fn take(&self, parcels: Vec<Parcel>) -> Result<(), NoneSent> {
+        let mut alone = Vec::new();
+        for (place, parcel) in parcels.iter().enumerate() {
+            let own = Underway::of(self, parcel.hash(true));
+            alone.push(own.ok_or((vec![place], NotSent::Duplicate))?);
         }
-        let copy = parcel.clone();
-        let known = self
-            .store
-            .run(move |db| Ok((db.was_sent(&copy)?, db.contact_of(&copy.recipient)?)));
-        let to = match known.await? {
-            (true, _) => return Err(NotSent::Duplicate),
-            (false, None) => return Err(NotSent::Unmapped),
-            (false, Some(contact)) => contact,
+        let routed = self.route(parcels).await?;
+        if let [(To::Contact(contact), parcel)] = &routed[..] {
+            let handed = self.hand_over(*contact, parcel.clone()).await;
+            return handed.map_err(|error| (vec![0], error));
+        }
+        self.refuse_blocked(&routed).await?;
+        let (copy, now) = (routed.clone(), self.clock.now());
+        let taken = self.store.run(move |db| db.take_all(&copy, now)).await;
+        let taken = taken.map_err(|error| (Vec::new(), error.into()))?;
+        let here = taken.map_err(|(place, outcome)| {
+            let why = match (outcome, routed.get(place)) {
+                (Outcome::Full, Some((To::Contact(_), _))) => {
+                    let words = "too many messages to several recipients wait for the client role: try again later";
+                    NotSent::Refused(words.to_owned())
+                }
+                (Outcome::Full, _) => NotSent::Full,
+                _ => NotSent::Duplicate,
+            };
+            (vec![place], why)
+        })?;
+        self.leaving.notify_one();
+        for (place, number) in here {
+            if let Some((_, parcel)) = routed.get(place) {
+                self.push(number, parcel).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each goes.
+    async fn route(&self, parcels: Vec<Parcel>) -> Result<Vec<(To, Parcel)>, NoneSent> {
+        let own = self.allowed().into_iter().map(|(key, _)| key);
+        let own: BTreeSet<IdentityKey> = own.collect();
+        let work = move |db: &mut super::db::BoxDb| {
+            let to = |parcel: &Parcel| match own.contains(&parcel.recipient) {
+                true => Some(To::Here),
+                false => db.contact_of(&parcel.recipient).map(To::Contact),
+            };
+            let routes = parcels.into_iter().map(|parcel| (to(&parcel), parcel));
+            Ok(Vec::from_iter(routes))
         };
+        let routes = self.store.run(work).await;
+        let routes = routes.map_err(|error| (Vec::new(), error.into()))?;
+        let places = (0..routes.len()).filter(|place| routes[*place].0.is_none());
+        let unmapped = Vec::from_iter(places);
+        if !unmapped.is_empty() {
+            return Err((unmapped, NotSent::Unmapped));
+        }
+        let known = routes
+            .into_iter()
+            .filter_map(|(to, parcel)| Some((to?, parcel)));
+        Ok(known.collect())
+    }
+
+    /// Whether each of these recipients is of a contact that is blocked.
+    pub(super) async fn blocked(&self, recipients: Vec<IdentityKey>) -> Result<Vec<bool>, NotSent> {
+        let work = move |db: &mut super::db::BoxDb| {
+            let contacts = recipients.iter().map(|it| db.contact_of(it));
+            Ok(Vec::from_iter(contacts))
+        };
+        let contacts = self.store.run(work).await?;
+        let known = Vec::from_iter(contacts.iter().flatten().copied());
+        let blocked = self.blocked_of(known).await?;
+        let is = |contact: &Option<PeerKey>| contact.is_some_and(|it| blocked.contains(&it));
+        Ok(contacts.iter().map(is).collect())
+    }
+
+    /// Those of these contacts that are blocked.
+    async fn blocked_of(&self, contacts: Vec<PeerKey>) -> Result<BTreeSet<PeerKey>, NotSent> {
+        if contacts.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (answer, wait) = oneshot::channel();
+        let wish = Wish::Blocked { contacts, answer };
+        self.wishes.send(wish).await.map_err(|_| stopping())?;
+        wait.await.map_err(|_| stopping())
+    }
+
+    async fn refuse_blocked(&self, routed: &[(To, Parcel)]) -> Result<(), NoneSent> {
+        let contact = |to: &To| match to {
+            To::Contact(contact) => Some(*contact),
+            To::Here => None,
+        };
+        let contacts = routed.iter().filter_map(|(to, _)| contact(to));
+        let blocked = self.blocked_of(contacts.collect()).await;
+        let blocked = blocked.map_err(|error| (Vec::new(), error))?;
+        let places = routed.iter().enumerate().filter_map(|(place, (to, _))| {
+            contact(to).filter(|it| blocked.contains(it)).map(|_| place)
+        });
+        let places = Vec::from_iter(places);
+        match places.is_empty() {
+            true => Ok(()),
+            false => Err((places, NotSent::Blocked)),
+        }
+    }
+
+    /// One message, straight to the client role, which says what it thinks of it.
+    async fn hand_over(&self, to: PeerKey, parcel: Parcel) -> Result<(), NotSent> {
+        let copy = parcel.clone();
+        if self.store.run(move |db| Ok(db.was_sent(&copy))).await? {
+            return Err(NotSent::Duplicate);
+        }
         let data = parcel
             .encode()
             .ok_or_else(|| NotSent::Refused("a name is too long".to_owned()))?;
+        self.ask_to_send(to, data).await?;
+        // Should this be lost, the recipient's daemon knows the message when it comes again.
+        Ok(self.store.run(move |db| db.sent(&parcel)).await?)
+    }
+
+    async fn ask_to_send(&self, to: PeerKey, data: Vec<u8>) -> Result<(), NotSent> {
         let (answer, wait) = oneshot::channel();
-        let stopping = || NotSent::Failed("the daemon is stopping".to_owned());
         let wish = Wish::Send { to, data, answer };
         self.wishes.send(wish).await.map_err(|_| stopping())?;
         match wait.await.map_err(|_| stopping())? {
-            Ok(()) => {}
-            Err(Refusal {
-                code: RefusalCode::NotFound,
-                ..
-            }) => return Err(NotSent::Unmapped),
-            Err(refusal) => return Err(NotSent::Refused(refusal.message)),
+            Ok(()) => Ok(()),
+            Err(Unsent::NoContact) => Err(NotSent::Unmapped),
+            Err(Unsent::Blocked) => Err(NotSent::Blocked),
+            Err(Unsent::Refused(words)) => Err(NotSent::Refused(words)),
         }
-        // Should this be lost, the recipient's daemon knows the message when it comes again.
-        Ok(self.store.run(move |db| db.sent(&parcel)).await?)
+    }
+
+    /// How many messages to several recipients the client role does not have yet.
+    pub(super) async fn leaving(&self) -> Result<u64, StoreError> {
+        let all = self.store.run(|db| Ok(db.leaving()));
+        Ok(all.await?.len() as u64)
+    }
+
+    /// Hands to the client role what was taken for several recipients, again and again until it has it.
+    pub(super) async fn let_out(&self) {
+        loop {
+            match self.round().await {
+                Ok(true) => self.leaving.notified().await,
+                // The time has no part in when anything is sent: that is the client role's.
+                Ok(false) => {
+                    let _ = timeout(AGAIN, self.leaving.notified()).await;
+                }
+                Err(StoreError::Stopped) => return,
+                Err(error @ StoreError::State(_)) => {
+                    tracing::error!(%error, "a message to several recipients can't be handed on");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Each once, so that none is in the way of another. Whether nothing is left.
+    async fn round(&self) -> Result<bool, StoreError> {
+        let mut all = true;
+        for number in self.store.run(|db| Ok(db.leaving())).await? {
+            let Some((to, since, data)) = self.store.run(move |db| db.parcel(number)).await? else {
+                continue;
+            };
+            match self.ask_to_send(to, data.to_vec()).await {
+                Ok(()) => {}
+                Err(NotSent::Failed(_)) => return Err(StoreError::Stopped),
+                Err(_) if self.clock.now().since(since) < GIVE_UP => {
+                    all = false;
+                    continue;
+                }
+                Err(_) => {
+                    add(&self.counters.given_up);
+                    tracing::warn!(
+                        "a message to several recipients was refused by the client role for a week, and is given up"
+                    );
+                }
+            }
+            // Should this be lost, it is handed over once more, and known where it comes to.
+            self.store.run(move |db| db.left(number)).await?;
+        }
+        Ok(all)
     }
 
     // --- What has come ---
@@ -306,7 +455,7 @@ impl Hub {
         let copy = parcel.clone();
         let outcome = self
             .store
-            .run(move |db| db.receive(Some(&from), &copy, times))
+            .run(move |db| db.receive(&from, &copy, times))
             .await;
         match outcome {
             Ok(Outcome::Stored(number)) => self.push(number, &parcel).await,
@@ -385,7 +534,7 @@ impl Hub {
         }
     }
 
-    async fn push(&self, number: i64, parcel: &Parcel) {
+    async fn push(&self, number: u64, parcel: &Parcel) {
         let hears =
             |it: &Listener| it.identity == parcel.recipient && it.boxes.contains(&parcel.name);
         if !lock(&self.listeners).values().any(hears) {
@@ -458,6 +607,10 @@ impl Drop for Underway<'_> {
     fn drop(&mut self) {
         lock(&self.0.underway).remove(&self.1);
     }
+}
+
+fn stopping() -> NotSent {
+    NotSent::Failed("the daemon is stopping".to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -73,6 +73,8 @@ impl Manager {
             not_theirs: count(&counters.not_theirs),
             nobody: count(&counters.nobody),
             malformed: count(&counters.malformed),
+            leaving: self.hub.leaving().await.map_err(internal)?,
+            given_up: count(&counters.given_up),
         })
     }
 

@@ -5,7 +5,7 @@
 //! * [`auth`]: who asks, by BRC-103 and BRC-104.
 //! * [`db`], [`store`]: boxes, identities and what they map to, on disk.
 //! * [`hub`]: what goes where.
-//! * [`requests`], [`server`], [`socket`]: the routes, and the WebSocket.
+//! * [`requests`], [`permissions`], [`server`], [`socket`]: the routes, and the WebSocket.
 //! * [`parcel`]: a message on its way.
 //! * [`manage`]: what the user asks of it, over the local API.
 //!
@@ -18,6 +18,7 @@ mod db;
 mod hub;
 mod manage;
 mod parcel;
+mod permissions;
 mod requests;
 mod server;
 mod socket;
@@ -35,14 +36,18 @@ use tokio::task::JoinHandle;
 use self::db::Bounds;
 pub(crate) use self::hub::Hub;
 pub(crate) use self::manage::Manager;
-use crate::Failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::parcel::read_any;
 use crate::control::serve_open;
 use crate::runtime::{Arrived, Wish};
+use crate::state::{BoxRows, ClientSecrets};
+use crate::{Failure, seeded};
 
 /// The message box of a daemon that runs.
 pub(crate) struct MessageBox {
     hub: Arc<Hub>,
-    intake: JoinHandle<()>,
+    /// What takes in, and what hands on.
+    tasks: [JoinHandle<()>; 2],
     served: Option<Served>,
 }
 
@@ -55,34 +60,38 @@ struct Served {
 }
 
 impl MessageBox {
-    /// Opens the boxes in this directory, takes in what comes for them, and serves them at this address, if at any. None
-    /// if they are not to be served, and never were: then there is nothing to take in either.
+    /// Opens the boxes in this directory with the client's secrets, takes in what comes for them, hands on what was taken,
+    /// and serves them at this address, if at any. None if they are not to be served, and never were: then there is
+    /// nothing to take in either.
     ///
     /// # Errors
     /// What is wrong with the database, or with the address.
     pub(crate) async fn start(
-        dir: &Path,
+        (dir, secrets): (&Path, &ClientSecrets),
         listen: Option<SocketAddr>,
         wishes: mpsc::Sender<Wish>,
         arrived: mpsc::Receiver<Arrived>,
     ) -> Result<Option<Self>, Failure> {
-        if listen.is_none() && !dir.join(db::FILE).exists() {
+        if listen.is_none() && !BoxRows::are_in(dir) {
             return Ok(None);
         }
         let listener = match listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let hub = Arc::new(Hub::open(dir, Bounds::default(), wishes)?);
+        let rows = secrets.open_boxes(dir, &mut seeded()?)?;
+        let hub = Arc::new(Hub::open(rows, Bounds::default(), wishes)?);
         let served = match listener {
             Some(listener) => Some(Served::start(listener, &hub)?),
             None => None,
         };
         let taking = Arc::clone(&hub);
         let intake = tokio::spawn(async move { taking.take_in(arrived).await });
+        let letting = Arc::clone(&hub);
+        let outlet = tokio::spawn(async move { letting.let_out().await });
         Ok(Some(Self {
             hub,
-            intake,
+            tasks: [intake, outlet],
             served,
         }))
     }
@@ -105,8 +114,10 @@ impl MessageBox {
             let _ = served.stop.send(());
             let _ = served.serving.await;
         }
-        self.intake.abort();
-        let _ = self.intake.await;
+        for task in self.tasks {
+            task.abort();
+            let _ = task.await;
+        }
         tokio::task::block_in_place(|| self.hub.close());
     }
 }

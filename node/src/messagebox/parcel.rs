@@ -70,6 +70,16 @@ impl Parcel {
     }
 }
 
+/// For fuzzing: takes bytes for a message that came, and for a row of the database, behind a byte that says which table it
+/// is of and one with the length of its key.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(data: &[u8]) {
+    if let Some(parcel) = Parcel::decode(data) {
+        assert!(parcel.encode().is_some_and(|it| it == data));
+    }
+    super::db::read_any(data);
+}
+
 /// A text that is not empty, behind its length.
 fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (length, bytes) = bytes.split_first()?;
@@ -108,6 +118,23 @@ mod tests {
         let bytes = parcel(name, &id, &body).encode().unwrap();
         assert_eq!(bytes.len() + TAG, MAX_TEXT_BYTES);
         assert!(parcel(&"n".repeat(256), &id, &body).encode().is_none());
+    }
+
+    /// `cargo test -p shoal-node --lib write_the_corpus_of_parcels -- --ignored`
+    #[test]
+    #[ignore = "writes files"]
+    fn write_the_corpus_of_parcels() {
+        let folder = format!("{}/corpus/parcel", env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = |name, body| parcel(name, "a-1", body).encode().unwrap();
+        let files = [
+            ("parcel", bytes("inbox", "{\"message\":\"hello\"}")),
+            ("empty_body", bytes("in-box", "")),
+        ];
+        let rows = super::super::db::tests::samples().into_iter();
+        for (name, bytes) in rows.chain(files) {
+            std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
+        }
     }
 
     proptest! {

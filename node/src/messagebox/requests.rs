@@ -1,20 +1,22 @@
 //! What programs ask, and what they are answered: the routes of the message box, after it is proven who asks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::Query;
-use axum::http::Uri;
+use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::auth::IdentityKey;
 use super::date::iso;
 use super::hub::{Hub, NotSent};
 use super::parcel::{MAX_NAME, Parcel};
+use super::permissions;
 use super::store::StoreError;
 
+/// Longest body of a request.
+pub(super) const MAX_BODY: usize = 1 << 20;
+
 /// Most recipients of one message, and most ids in one acknowledgement.
-const MAX_RECIPIENTS: usize = 100;
+pub(super) const MAX_RECIPIENTS: usize = 100;
 const MAX_IDS: usize = 10_000;
 
 /// An answer: its status and what it says.
@@ -28,7 +30,12 @@ pub(super) struct Problem {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) description: String,
+    /// The recipients that are in the way of a message to several, or of one.
+    of: Vec<String>,
 }
+
+/// Blocked recipients stand under a name of their own.
+const BLOCKED: &str = "ERR_DELIVERY_BLOCKED";
 
 impl Problem {
     pub(super) fn new(status: u16, code: &'static str, description: impl Into<String>) -> Self {
@@ -36,15 +43,25 @@ impl Problem {
             status,
             code,
             description: description.into(),
+            of: Vec::new(),
         }
     }
 
-    fn wrong(code: &'static str, description: impl Into<String>) -> Self {
+    pub(super) fn wrong(code: &'static str, description: impl Into<String>) -> Self {
         Self::new(400, code, description)
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({ "status": "error", "code": self.code, "description": self.description })
+        let mut json =
+            json!({ "status": "error", "code": self.code, "description": self.description });
+        if !self.of.is_empty() {
+            let name = match self.code {
+                BLOCKED => "blockedRecipients",
+                _ => "recipients",
+            };
+            json[name] = json!(self.of);
+        }
+        json
     }
 }
 
@@ -69,19 +86,11 @@ pub(super) async fn answer(
             ("POST", "/sendMessage") => send(hub, who, &parse(body)?).await,
             ("POST", "/listMessages") => list(hub, who, &parse(body)?).await,
             ("POST", "/acknowledgeMessage") => acknowledge(hub, who, &parse(body)?).await,
-            ("POST", "/permissions/set") => set_permission(&parse(body)?),
-            ("GET", "/permissions/get") => Ok(permission(query)),
+            ("POST", "/permissions/set") => permissions::set(&parse(body)?),
+            ("GET", "/permissions/get") => Ok(permissions::of_one(query)),
             ("GET", "/permissions/list") => Ok(json!({ "status": "success", "permissions": [] })),
-            ("GET", "/permissions/quote") => Ok(json!({
-                "status": "success",
-                "description": "Delivery is free.",
-                "quote": { "deliveryFee": 0, "recipientFee": 0 },
-            })),
-            ("POST", "/registerDevice") => Err(Problem::new(
-                501,
-                "ERR_NOT_SUPPORTED",
-                "no push service is told of messages: listen over the WebSocket",
-            )),
+            ("GET", "/permissions/quote") => permissions::quote(hub, query).await,
+            ("POST", "/registerDevice") => Err(permissions::no_push()),
             ("GET", "/devices") => Ok(json!({ "status": "success", "devices": [] })),
             _ => Err(Problem::new(
                 404,
@@ -125,6 +134,11 @@ fn wrapped(body: &Value, payment: &Value) -> Result<String, Problem> {
         whole["payment"] = payment.clone();
     }
     Ok(whole.to_string())
+}
+
+/// Browsers say from which page something is asked, and a page can't keep them from it.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
 }
 
 /// One or several, as they are in this field.
@@ -183,11 +197,10 @@ fn parcels(who: &IdentityKey, asked: &Value) -> Result<Vec<Parcel>, Problem> {
         })?;
         let room = Parcel::room(box_name, id);
         if body.len() > room {
-            let words = format!(
-                "the body takes {} bytes as JSON, and at most {room} fit one message",
-                body.len()
-            );
-            return Err(Problem::wrong("ERR_INVALID_MESSAGE_BODY", words));
+            return Err(Problem::wrong(
+                "ERR_INVALID_MESSAGE_BODY",
+                too_long(body.len(), room),
+            ));
         }
         Ok(Parcel {
             sender: *who,
@@ -200,43 +213,56 @@ fn parcels(who: &IdentityKey, asked: &Value) -> Result<Vec<Parcel>, Problem> {
     each.collect()
 }
 
+/// Several parcels for one body would fill what a contact's mailbox keeps of this client in an hour: docs/messagebox.md.
+fn too_long(bytes: usize, room: usize) -> String {
+    format!(
+        "the body takes {bytes} bytes as JSON, and at most {room} fit one message: send what is larger as a file (`shoal file \
+         send`, or POST /v1/files of the local API), and its name in the message; or send it in parts, six in an hour"
+    )
+}
+
 async fn send(hub: &Arc<Hub>, who: &IdentityKey, asked: &Value) -> Result<Value, Problem> {
     let parcels = parcels(who, asked)?;
-    let (count, mut results) = (parcels.len(), Vec::new());
-    for parcel in parcels {
-        let (recipient, id) = (parcel.recipient.to_string(), parcel.id.clone());
-        if let Err(error) = hub.send(parcel).await {
-            let mut problem = not_sent(&error, &recipient);
-            if !results.is_empty() {
-                // Sent again with the same ids, those are found to be duplicates.
-                problem.description += &format!(
-                    " ({} of {count} recipients were sent to before that)",
-                    results.len()
-                );
-            }
-            return Err(problem);
+    let sent = parcels
+        .iter()
+        .map(|it| (it.recipient.to_string(), it.id.clone()));
+    let sent: Vec<(String, String)> = sent.collect();
+    if let Err((places, error)) = hub.send(parcels).await {
+        let of = places.into_iter().filter_map(|place| sent.get(place));
+        let mut problem = not_sent(&error, of.map(|(recipient, _)| recipient.clone()).collect());
+        if sent.len() > 1 {
+            problem.description +=
+                &format!("; it was sent to none of the {} recipients", sent.len());
         }
-        results.push(json!({ "recipient": recipient, "messageId": id }));
+        return Err(problem);
     }
+    let results = sent
+        .iter()
+        .map(|(recipient, id)| json!({ "recipient": recipient, "messageId": id }));
     Ok(json!({
         "status": "success",
-        "message": format!("Your message has been sent to {count} recipient(s)."),
-        "results": results,
+        "message": format!("Your message has been sent to {} recipient(s).", sent.len()),
+        "results": results.collect::<Vec<_>>(),
     }))
 }
 
-fn not_sent(error: &NotSent, recipient: &str) -> Problem {
-    match error {
+fn not_sent(error: &NotSent, of: Vec<String>) -> Problem {
+    let whom = of.first().map_or("it", String::as_str);
+    let mut problem = match error {
         NotSent::Duplicate => Problem::wrong(
             "ERR_DUPLICATE_MESSAGE",
-            "a message of this id was sent to this recipient before",
+            format!("a message of this id was sent to {whom} before"),
         ),
         NotSent::Unmapped => Problem::wrong(
             "ERR_INVALID_RECIPIENT_KEY",
             format!(
-                "it is not known which contact {recipient} is: `shoal messagebox map {recipient} CONTACT` says it, or a \
-                 message of its own"
+                "it is not known which contact {whom} is: `shoal messagebox map {whom} CONTACT` says it, or a message of its own"
             ),
+        ),
+        NotSent::Blocked => Problem::new(
+            403,
+            BLOCKED,
+            "the contact is blocked: `shoal contact block --off` ends that",
         ),
         NotSent::Full => Problem::new(
             500,
@@ -246,7 +272,9 @@ fn not_sent(error: &NotSent, recipient: &str) -> Problem {
         NotSent::Refused(words) | NotSent::Failed(words) => {
             Problem::new(500, "ERR_INTERNAL", words.clone())
         }
-    }
+    };
+    problem.of = of;
+    problem
 }
 
 /// For a message that comes over the WebSocket: its box is in the room's name.
@@ -312,29 +340,4 @@ async fn acknowledge(hub: &Hub, who: &IdentityKey, asked: &Value) -> Result<Valu
     })?;
     hub.acknowledge(*who, read).await.map_err(internal)?;
     Ok(json!({ "status": "success" }))
-}
-
-/// Everything is free, and who may write is a matter of contacts.
-fn set_permission(asked: &Value) -> Result<Value, Problem> {
-    match asked["recipientFee"].as_i64() {
-        Some(0) => Ok(json!({ "status": "success", "description": "Delivery is free." })),
-        _ => Err(Problem::new(
-            501,
-            "ERR_NOT_SUPPORTED",
-            "no fees are taken, and nobody is blocked here: `shoal contact block` blocks a contact",
-        )),
-    }
-}
-
-fn permission(query: &str) -> Value {
-    let uri = format!("/?{query}").parse::<Uri>().unwrap_or_default();
-    let fields = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
-    let fields = fields.map(|fields| fields.0).unwrap_or_default();
-    json!({
-        "status": "success",
-        "permission": {
-            "sender": fields.get("sender"), "messageBox": fields.get("messageBox"),
-            "recipientFee": 0, "status": "always_allow",
-        },
-    })
 }

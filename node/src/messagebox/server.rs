@@ -19,11 +19,8 @@ use super::auth::{
     AuthMessage, Claim, Denied, Limits, Proven, Sessions, SignedRequest, VERSION, response_payload,
 };
 use super::hub::Hub;
-use super::requests::{Answer, Problem, answer};
+use super::requests::{Answer, MAX_BODY, Problem, answer, is_page};
 use super::socket;
-
-/// Longest body of a request.
-pub(super) const MAX_BODY: usize = 1 << 20;
 
 /// Within what time it has to come.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -142,11 +139,6 @@ async fn serve(State(door): State<Door>, request: Request) -> Response {
         Err(error) => Problem::new(500, "ERR_INTERNAL", error.to_string()).into(),
     };
     signed(&door, &who, &asked, &answer)
-}
-
-/// Browsers say from which page something is asked, and a page can't keep them from it.
-pub(super) fn is_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN)
 }
 
 fn greet(door: &Door, body: &[u8]) -> Response {

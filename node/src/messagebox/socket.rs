@@ -12,8 +12,7 @@ use socketioxide::{SocketIo, SocketIoBuilder};
 
 use super::auth::{AuthMessage, Claim, IdentityKey, Limits, Proven, Sessions};
 use super::hub::{Hub, Push};
-use super::requests::send_live;
-use super::server::{MAX_BODY, is_page};
+use super::requests::{MAX_BODY, is_page, send_live};
 
 /// Connections that there may be.
 const CONNECTIONS: usize = 64;

@@ -1,13 +1,12 @@
 //! The database on a thread of its own, so that nobody who serves waits for a disk.
 
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::db::{Bounds, BoxDb};
-use crate::state::StateError;
+use crate::state::{BoxRows, StateError};
 
 /// What may wait for the disk; who asks for more waits.
 const QUEUE: usize = 64;
@@ -32,13 +31,13 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the database in this directory, and moves it to a thread of its own.
+    /// Opens these rows, and moves them to a thread of its own.
     pub(super) fn open<T>(
-        dir: &Path,
+        rows: BoxRows,
         bounds: Bounds,
         first: impl FnOnce(&mut BoxDb) -> Result<T, StateError>,
     ) -> Result<(Self, T), StateError> {
-        let mut db = BoxDb::open(dir, bounds)?;
+        let mut db = BoxDb::open(rows, bounds)?;
         let value = first(&mut db)?;
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new()
@@ -50,7 +49,7 @@ impl Store {
             })
             .map_err(|error| StateError::Io {
                 action: "start a thread for",
-                path: dir.to_owned(),
+                path: "messagebox.db".into(),
                 error,
             })?;
         let store = Self {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
 pub use client::run_client;
-pub(crate) use client::{Arrived, Wish};
+pub(crate) use client::{Arrived, Unsent, Wish};
 pub use clock::Clock;
 pub(crate) use node::check_role;
 pub use node::{SUCCESSOR_FILE, run_node};

@@ -7,27 +7,26 @@ use zeroize::Zeroizing;
 
 use super::error::StateError;
 use super::export::SavedLine;
-use super::rows::{RowChange, Rows};
-use super::sealed::master::RowSeal;
+use super::rows::Rows;
+use super::sealed_rows::{Place, SealedRows, Under};
 use crate::conversations::is_line_with;
 
 /// Name of the client's database in its directory.
 pub const FILE: &str = "client.db";
 
-/// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 7;
-
-const ADVICE: &str = "restore it from a backup, or move it away to start without contacts and messages: \
-                      the key by which contacts know you stays the same";
+const PLACE: Place = Place {
+    file: FILE,
+    // Grows with every change of a row of the client role's.
+    layout: 7,
+    advice: "restore it from a backup, or move it away to start without contacts and messages: \
+             the key by which contacts know you stays the same",
+};
 
 /// What the client role asks to be kept: contacts, messages on their way, messages received.
 ///
 /// SQLite with a write-ahead log, flushed at every change, deleted content overwritten; sealed row by row if the client
 /// is under a passphrase. The caller holds the lock on the directory.
-pub struct ClientDb {
-    rows: Rows,
-    seal: Option<RowSeal>,
-}
+pub struct ClientDb(SealedRows);
 
 impl ClientDb {
     /// Opens the database in this directory, or makes it. Its rows are plain.
@@ -36,24 +35,17 @@ impl ClientDb {
     /// [`StateError::Corrupt`] if it is damaged or sealed, [`StateError::Layout`] if another release wrote it,
     /// [`StateError::Mode`] and [`StateError::Owner`] if others can read it, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        let rows = Rows::open(&dir.join(FILE), LAYOUT, ADVICE)?;
-        Ok(Self { rows, seal: None })
+        Self::open_under(dir, None)
     }
 
-    /// The same of one whose rows are sealed with what is in the key file of this id.
-    pub(super) fn open_sealed(
-        dir: &Path,
-        key_file: u32,
-        seal: RowSeal,
-    ) -> Result<Self, StateError> {
-        let rows = Rows::open_under(&dir.join(FILE), LAYOUT, key_file, ADVICE)?;
-        let seal = Some(seal);
-        Ok(Self { rows, seal })
+    /// The same of one whose rows are sealed with what is in a key file.
+    pub(super) fn open_under(dir: &Path, under: Under) -> Result<Self, StateError> {
+        SealedRows::open(dir, &PLACE, under).map(Self)
     }
 
     /// The id of the key file that the rows in this directory are under, 0 for a plain one; none if there are none.
     pub(super) fn key_file(dir: &Path) -> Result<Option<u32>, StateError> {
-        Rows::key_file(&dir.join(FILE), ADVICE)
+        Rows::key_file(&dir.join(FILE), PLACE.advice)
     }
 
     /// Every row but the pieces of files and what was said, by table and key.
@@ -61,7 +53,22 @@ impl ClientDb {
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
-        self.load_but(&[Table::Piece.as_str(), Table::Said.as_str()])
+        let mut rows = Vec::new();
+        self.0.load(
+            &[Table::Piece.as_str(), Table::Said.as_str()],
+            |kind, key, value| {
+                let table = kind
+                    .parse()
+                    .map_err(|_| format!("it has a table `{kind}`"))?;
+                rows.push(Row { table, key, value });
+                Ok(())
+            },
+        )?;
+        if self.0.is_sealed() {
+            // They lie as their hashes do.
+            rows.sort_by(|a, b| (a.table.as_str(), &a.key).cmp(&(b.table.as_str(), &b.key)));
+        }
+        Ok(rows)
     }
 
     /// The value of one row, if there is one: what [`ClientDb::load`] leaves out.
@@ -69,19 +76,7 @@ impl ClientDb {
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
-        let kind = table.as_str();
-        let Some(seal) = &self.seal else {
-            let found = self.rows.get(kind, key)?;
-            return Ok(found.map(Zeroizing::new));
-        };
-        let name = seal.name(kind, key);
-        let Some(found) = self.rows.get(kind, &name)? else {
-            return Ok(None);
-        };
-        match seal.open(kind, &name, &found) {
-            Some((_, value)) => Ok(Some(value)),
-            None => Err(self.rows.corrupt(not_as_written(kind))),
-        }
+        self.0.get(table.as_str(), key)
     }
 
     /// What was said with this contact, of these rows.
@@ -103,33 +98,7 @@ impl ClientDb {
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn has(&self, table: Table, key: &[u8]) -> Result<bool, StateError> {
-        let kind = table.as_str();
-        match &self.seal {
-            None => self.rows.has(kind, key),
-            Some(seal) => self.rows.has(kind, &seal.name(kind, key)),
-        }
-    }
-
-    fn load_but(&self, but: &[&str]) -> Result<Vec<Row>, StateError> {
-        let mut rows = Vec::new();
-        self.rows.load(but, |kind, key, value| {
-            let table = kind
-                .parse()
-                .map_err(|_| format!("it has a table `{kind}`"))?;
-            let (key, value) = match &self.seal {
-                None => (key, Zeroizing::new(value)),
-                Some(seal) => seal
-                    .open(kind, &key, &value)
-                    .ok_or_else(|| not_as_written(kind))?,
-            };
-            rows.push(Row { table, key, value });
-            Ok(())
-        })?;
-        if self.seal.is_some() {
-            // They lie as their hashes do.
-            rows.sort_by(|a, b| (a.table.as_str(), &a.key).cmp(&(b.table.as_str(), &b.key)));
-        }
-        Ok(rows)
+        self.0.has(table.as_str(), key)
     }
 
     /// Makes all changes or none. When it returns, they survive a crash.
@@ -140,51 +109,15 @@ impl ClientDb {
         &mut self,
         changes: impl IntoIterator<Item = &'a Change>,
     ) -> Result<(), StateError> {
-        self.rows.apply(changes.into_iter().map(|change| {
+        self.0.apply(changes.into_iter().map(|change| {
             let value = change.value.as_ref().map(|value| value.as_slice());
-            stored(&mut self.seal, change.table, &change.key, value)
+            (change.table.as_str(), change.key.as_slice(), value)
         }))
     }
 
     /// Writes every row anew, sealed in this way from now on, or plain: all at once or not at all.
-    pub(super) fn reseal(
-        &mut self,
-        key_file: u32,
-        mut seal: Option<RowSeal>,
-    ) -> Result<(), StateError> {
-        let rows = self.load_but(&[])?;
-        let rows = rows
-            .iter()
-            .map(|row| stored(&mut seal, row.table, &row.key, Some(&row.value)));
-        self.rows.rewrite(key_file, rows)?;
-        self.seal = seal;
-        Ok(())
-    }
-}
-
-fn not_as_written(kind: &str) -> String {
-    format!("a row of table `{kind}` is not as it was written")
-}
-
-/// A row as it stands in the database, sealed or plain; without a value, one that is to be deleted.
-fn stored<'a>(
-    seal: &mut Option<RowSeal>,
-    table: Table,
-    key: &'a [u8],
-    value: Option<&'a [u8]>,
-) -> RowChange<'a> {
-    let kind = table.as_str();
-    match seal {
-        None => RowChange {
-            kind,
-            key: key.into(),
-            value: value.map(Into::into),
-        },
-        Some(seal) => RowChange {
-            kind,
-            key: seal.name(kind, key).to_vec().into(),
-            value: value.map(|value| seal.seal(kind, key, value).into()),
-        },
+    pub(super) fn reseal(&mut self, under: Under) -> Result<(), StateError> {
+        self.0.reseal(under)
     }
 }
 
@@ -250,9 +183,9 @@ mod tests {
         assert_eq!(found(&db), b"1");
         let mut rng = crate::seeded().unwrap();
         let master = super::super::sealed::master::Master::draw(&mut rng);
-        db.reseal(7, Some(master.rows(&mut rng))).unwrap();
+        db.reseal(Some((7, master.rows(&mut rng)))).unwrap();
         assert_eq!(found(&db), b"1");
-        db.reseal(0, None).unwrap();
+        db.reseal(None).unwrap();
         assert_eq!(found(&db), b"1");
     }
 
@@ -283,7 +216,7 @@ mod tests {
         other.pragma_update(None, "user_version", 1).unwrap();
         drop(other);
         let error = ClientDb::open(dir.path()).err().unwrap().to_string();
-        let known = format!("layout 1, and this one knows {LAYOUT}");
+        let known = format!("layout 1, and this one knows {}", PLACE.layout);
         assert!(error.contains(&known), "{error}");
     }
 

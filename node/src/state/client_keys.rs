@@ -3,9 +3,9 @@
 //! Plain, it is what [`ClientKeys::to_bytes`] gives, and the rows are plain. Under a passphrase it is `shoalcs1`, an id
 //! (4 bytes), an envelope of a random master key under the passphrase, and the client's keys, sealed with that; the rows
 //! are sealed with it too. The database says the id of the key file that its rows are under, and so the two change
-//! together: the new key file is put beside the old one; all rows and the id are written anew in one transaction, which
-//! is the moment from which on the new one counts; and the new file takes the place of the old one. Whoever opens them
-//! after a crash goes by the id.
+//! together: the new key file is put beside the old one, and so are the message boxes' rows, once more; the client's rows
+//! and the id are written anew in one transaction, which is the moment from which on the new one counts; and the new file
+//! and the boxes' new rows take the place of the old ones. Whoever opens them after a crash goes by the id.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use rand::CryptoRng;
 use shoal_client::ClientKeys;
 use zeroize::Zeroizing;
 
+use super::box_rows::BoxRows;
 use super::client_db::ClientDb;
 use super::dir::StateDir;
 use super::error::StateError;
@@ -21,6 +22,7 @@ use super::keys::CLIENT_FILE;
 use super::sealed::envelope::{self, Kind};
 use super::sealed::master::Master;
 use super::sealed::{Cost, OpenError, Passphrase};
+use super::sealed_rows::Under;
 
 /// Name of the key file that is to take the place of the other.
 const NEXT_FILE: &str = "client.key.next";
@@ -52,10 +54,14 @@ pub struct ClientSecrets {
 enum Step {
     /// The new key file is beside the old one.
     Beside,
-    /// The rows are written anew.
+    /// The message boxes' rows are, too.
+    Staged,
+    /// The client's rows are written anew.
     Rows,
     /// The new key file is in its place.
     Placed,
+    /// The message boxes' new rows are in theirs.
+    Boxes,
 }
 
 /// Makes a client's key file, under a passphrase if there is one. Refuses if there is a file. Gives what is in it, so
@@ -143,13 +149,18 @@ impl ClientSecrets {
     /// # Errors
     /// As [`ClientDb::open`]; [`StateError::Corrupt`] also if they are under another key.
     pub fn open_db<R: CryptoRng>(&self, dir: &Path, rng: &mut R) -> Result<ClientDb, StateError> {
-        match &self.seal {
-            None => ClientDb::open(dir),
-            Some((id, master)) => ClientDb::open_sealed(dir, *id, master.rows(rng)),
-        }
+        ClientDb::open_under(dir, under(self.seal.as_ref(), rng))
     }
 
-    /// Puts keys and rows under this passphrase, or under none, and under a new master key: who has an old copy of the
+    /// Opens the message boxes' rows, or makes a database for them.
+    ///
+    /// # Errors
+    /// As [`ClientSecrets::open_db`].
+    pub fn open_boxes<R: CryptoRng>(&self, dir: &Path, rng: &mut R) -> Result<BoxRows, StateError> {
+        BoxRows::open_under(dir, under(self.seal.as_ref(), rng))
+    }
+
+    /// Puts keys and rows, those of message boxes too, under this passphrase, or under none, and under a new master key: who has an old copy of the
     /// key file and its passphrase opens nothing that is written from now on. After a failure, and after a crash, all of
     /// it opens as before, or all of it as is asked for here.
     ///
@@ -174,16 +185,31 @@ impl ClientSecrets {
         let (path, next) = (dir.join(CLIENT_FILE), dir.join(NEXT_FILE));
         let before = self.seal.as_ref().map_or(0, |(id, _)| *id);
         let made = Made::of(&path, &self.keys, passphrase, before, rng)?;
+        let seal = made.master.map(|master| (made.id, master));
         let mut db = self.open_db(dir, rng)?;
+        let boxes = match BoxRows::are_in(dir) {
+            true => Some(self.open_boxes(dir, rng)?),
+            false => None,
+        };
         write_secret(&next, &made.file)?;
         after(Step::Beside)?;
-        db.reseal(made.id, made.master.map(|master| master.rows(rng)))?;
+        if let Some(mut boxes) = boxes {
+            boxes.stage(under(seal.as_ref(), rng))?;
+        }
+        after(Step::Staged)?;
+        db.reseal(under(seal.as_ref(), rng))?;
         drop(db);
         after(Step::Rows)?;
         write_secret(&path, &made.file)?;
         after(Step::Placed)?;
+        BoxRows::settle(dir, made.id)?;
+        after(Step::Boxes)?;
         remove_secret(&next)
     }
+}
+
+fn under<R: CryptoRng>(seal: Option<&(u32, Master)>, rng: &mut R) -> Under {
+    seal.map(|(id, master)| (*id, master.rows(rng)))
 }
 
 fn same(keys: &ClientKeys) -> ClientKeys {
@@ -197,9 +223,12 @@ fn settle(dir: &Path) -> Result<(), StateError> {
         Err(StateError::Missing { .. }) => return Ok(()),
         content => content?,
     };
+    let path = dir.join(CLIENT_FILE);
     if ClientDb::key_file(dir)? == Some(id_of(&content)) {
-        write_secret(&dir.join(CLIENT_FILE), &content)?;
+        write_secret(&path, &content)?;
     }
+    let counts = id_of(&read_secret(&path, "`shoal client init` makes it")?);
+    BoxRows::settle(dir, counts)?;
     remove_secret(&next)
 }
 
@@ -269,6 +298,7 @@ mod tests {
 
     use shoal_client::{Change, Table};
 
+    use super::super::box_rows::BoxChange;
     use super::*;
 
     const TEXT: &[u8] = b"the eagle lands at noon, said nobody";
@@ -310,7 +340,22 @@ mod tests {
         unlock(dir, passphrase)?.open_db(dir.path(), &mut rng())
     }
 
-    /// Whether keys and rows are all there under this passphrase.
+    const BOXED: &[u8] = b"{\"message\":\"the owl leaves at midnight, said somebody\"}";
+    const BOX: &[u8] = b"a box's name, all of its letters";
+
+    /// Puts something into a message box.
+    fn fill_boxes(dir: &StateDir, passphrase: Option<&str>) {
+        let secrets = unlock(dir, passphrase).unwrap();
+        let mut boxes = secrets.open_boxes(dir.path(), &mut rng()).unwrap();
+        let change = BoxChange {
+            table: "body",
+            key: BOX.to_vec(),
+            value: Some(Zeroizing::new(BOXED.to_vec())),
+        };
+        boxes.apply(&[change]).unwrap();
+    }
+
+    /// Whether keys and rows are all there under this passphrase, those of message boxes too.
     fn opens(dir: &StateDir, passphrase: Option<&str>, keys: &ClientKeys) -> bool {
         let Ok(secrets) = unlock(dir, passphrase) else {
             return false;
@@ -323,6 +368,18 @@ mod tests {
             .unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((&rows[0].key[..], &rows[0].value[..]), (WHO, TEXT));
+        if BoxRows::are_in(dir.path()) {
+            let boxes = secrets.open_boxes(dir.path(), &mut rng()).unwrap();
+            let body = boxes.get("body", BOX).unwrap();
+            assert_eq!(body.unwrap().as_slice(), BOXED);
+            let mut all = 0;
+            let count = |_: &str, _, _| {
+                all += 1;
+                Ok(())
+            };
+            boxes.load(&[], count).unwrap();
+            assert_eq!(all, 1);
+        }
         true
     }
 
@@ -337,6 +394,7 @@ mod tests {
     #[test]
     fn only_the_passphrase_opens_keys_and_rows_and_nothing_of_them_shows() {
         let (_place, dir, keys) = client(Some("correct horse"));
+        fill_boxes(&dir, Some("correct horse"));
         assert!(opens(&dir, Some("correct horse"), &keys));
         for (other, is_wrong) in [(Some("correct horsf"), true), (None, false)] {
             let error = unlock(&dir, other).err().unwrap();
@@ -350,11 +408,11 @@ mod tests {
             "nothing is locked out"
         );
         let secret = &keys.to_bytes()[8..40];
-        for what in [TEXT, WHO, secret, b"correct horse"] {
+        for what in [TEXT, WHO, BOXED, BOX, secret, b"correct horse"] {
             assert!(!is_on_disk(&dir, what));
         }
         assert!(
-            ClientDb::open(dir.path()).is_err(),
+            ClientDb::open(dir.path()).is_err() && BoxRows::open(dir.path()).is_err(),
             "nor without the key file"
         );
     }
@@ -362,6 +420,7 @@ mod tests {
     #[test]
     fn a_passphrase_is_set_changed_and_removed_and_leaves_nothing_plain_behind() {
         let (_place, dir, keys) = client(None);
+        fill_boxes(&dir, None);
         let mut now = None;
         for next in [
             Some("first words"),
@@ -374,7 +433,7 @@ mod tests {
             let secrets = unlock(&dir, now).unwrap();
             secrets.change(&dir, with, &mut rng()).unwrap();
             assert!(opens(&dir, next, &keys) && !opens(&dir, now, &keys));
-            for what in [TEXT, WHO, &keys.to_bytes()[8..40]] {
+            for what in [TEXT, WHO, BOXED, BOX, &keys.to_bytes()[8..40]] {
                 assert_eq!(is_on_disk(&dir, what), next.is_none());
             }
             now = next;
@@ -389,8 +448,15 @@ mod tests {
             (Some("old words"), Some("new words")),
             (Some("old words"), None),
         ] {
-            for cut in [Step::Beside, Step::Rows, Step::Placed] {
+            for cut in [
+                Step::Beside,
+                Step::Staged,
+                Step::Rows,
+                Step::Placed,
+                Step::Boxes,
+            ] {
                 let (_place, dir, keys) = client(old);
+                fill_boxes(&dir, old);
                 let own = new.map(words);
                 let with = own.as_ref().map(|words| (words, Cost::TRIFLING));
                 let stop = |step| match step == cut {
@@ -401,12 +467,16 @@ mod tests {
                 let cut_off = secrets.change_by_steps(dir.path(), with, &mut rng(), stop);
                 assert!(cut_off.is_err());
                 let (good, bad) = match cut {
-                    Step::Beside => (old, new),
+                    Step::Beside | Step::Staged => (old, new),
                     _ => (new, old),
                 };
                 assert!(opens(&dir, good, &keys), "{old:?} to {new:?} until {cut:?}");
                 assert!(!opens(&dir, bad, &keys), "{old:?} to {new:?} until {cut:?}");
                 assert!(!dir.file(NEXT_FILE).exists());
+                // Nothing of the other is left, before anything else is done with it.
+                for what in [TEXT, WHO, BOXED, BOX] {
+                    assert_eq!(is_on_disk(&dir, what), good.is_none(), "{cut:?}");
+                }
                 // And can be changed from there.
                 let secrets = unlock(&dir, good).unwrap();
                 secrets.change(&dir, None, &mut rng()).unwrap();

@@ -199,6 +199,26 @@ impl Export {
     }
 }
 
+/// For fuzzing: takes bytes for an export under the passphrase `fuzz`, and for what is in one. What they ask for to try
+/// the passphrase is looked at, and little is done for it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn try_any(data: &[u8]) {
+    let Ok(passphrase) = Passphrase::new(Zeroizing::new(b"fuzz".to_vec())) else {
+        return;
+    };
+    let mut sealed = data.to_vec();
+    envelope::make_cheap(&mut sealed);
+    let opened = envelope::open(KIND, &passphrase, &sealed);
+    for plain in [Some(data), opened.as_ref().ok().map(|it| it.as_slice())] {
+        let Some(Ok(export)) = plain.map(Export::decode) else {
+            continue;
+        };
+        let again = export.encode().map(|it| Export::decode(&it));
+        let same = |it: Export| it.contacts == export.contacts && it.history == export.history;
+        assert!(again.is_ok_and(|it| it.is_ok_and(same)));
+    }
+}
+
 impl Said {
     fn of(line: &SavedLine) -> Self {
         let [value, text] = [&line.line, &line.said].map(|it| BASE64.encode(it));
@@ -330,30 +350,54 @@ mod tests {
         assert!(Export::read(&path, with.0).is_err());
     }
 
+    /// `cargo test -p shoal-node --lib write_the_corpus_of_exports -- --ignored`
+    #[test]
+    #[ignore = "writes files"]
+    fn write_the_corpus_of_exports() {
+        let folder = format!("{}/corpus/export", env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let rng = &mut crate::seeded().unwrap();
+        let with = (&words("fuzz"), Cost::TRIFLING);
+        let mut seal = |plain: &[u8]| envelope::seal(KIND, with, plain, rng).unwrap();
+        let mut own = export(2);
+        own.history = vec![line(own.contacts[1].key, &sound_line())];
+        let plain = own.encode().unwrap();
+        for (name, bytes) in [
+            ("plain", plain.to_vec()),
+            ("sealed", seal(&plain)),
+            ("sealed_nothing", seal(&[])),
+            ("sealed_key_alone", seal(&plain[..SECRET])),
+        ] {
+            std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
+        }
+    }
+
+    fn sound_line() -> Vec<u8> {
+        [&[1, 0, 0][..], &[7; 16], &[0; 24]].concat()
+    }
+
+    fn line(with: PeerKey, value: &[u8]) -> SavedLine {
+        let key = [&with.as_bytes()[..], &5u64.to_be_bytes()].concat();
+        let row = Row {
+            table: Table::Line,
+            key,
+            value: value.to_vec().into(),
+        };
+        SavedLine::new(row, b"hello \xff".to_vec().into())
+    }
+
     /// What was said comes along, and nothing that is no line.
     #[test]
     fn what_was_said_is_in_it_and_comes_back_as_rows() {
-        let with = contact(1).key;
-        let mut value = vec![1, 0, 0];
-        value.extend([7; 16]);
-        value.extend([0; 24]);
-        let line = |value: &[u8]| {
-            let key = [&with.as_bytes()[..], &5u64.to_be_bytes()].concat();
-            let row = Row {
-                table: Table::Line,
-                key,
-                value: value.to_vec().into(),
-            };
-            SavedLine::new(row, b"hello \xff".to_vec().into())
-        };
+        let (with, value) = (contact(1).key, sound_line());
         let mut own = export(1);
-        own.history = vec![line(&value)];
+        own.history = vec![line(with, &value)];
         let back = Export::decode(&own.encode().unwrap()).unwrap();
         assert!(back.history == own.history);
         let [known, said] = back.history[0].clone().rows();
         assert_eq!((known.table, &known.key), (Table::Line, &said.key));
         assert_eq!(said.value.unwrap().as_slice(), b"hello \xff");
-        own.history = vec![line(&value[1..])];
+        own.history = vec![line(with, &value[1..])];
         let refused = Export::decode(&own.encode().unwrap());
         assert_eq!(refused.err(), Some("a line in it is none"));
     }

@@ -7,11 +7,12 @@
 //! * [`replay`]: the replay log, one file for each epoch key, deleted with the key.
 //! * [`DirectoryFiles`]: documents, descriptors and the own sequence number.
 //! * [`DirectoryState`] and [`TagLog`]: what the two do, in files or, with the feature `postgres`, in a database.
-//! * [`Export`]: what of a client is kept outside.
+//! * [`Export`]: what of a client is kept outside; [`phrase`]: its key as words.
 //! * [`faults`], [`try_writing`], [`free_bytes`]: a directory looked at from outside.
 //! * [`ClientDb`]: what the client role asks to be kept; [`ClientKeyFile`]: its keys, and the passphrase that both may
-//!   be under.
+//!   be under; [`BoxRows`]: what the message box asks to be kept, under it too.
 
+mod box_rows;
 mod changes;
 mod client_db;
 mod client_keys;
@@ -24,20 +25,22 @@ mod kept;
 pub mod keys;
 mod look;
 mod moved;
+pub mod phrase;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod replay;
 mod rows;
 mod sealed;
+mod sealed_rows;
 
-/// Where a message box keeps what it holds, which no passphrase seals.
-pub const MESSAGEBOX_FILE: &str = "messagebox.db";
-
+pub use box_rows::{BoxChange, BoxRows};
 pub use client_db::{ClientDb, FILE as CLIENT_DB_FILE};
 pub use client_keys::{ClientKeyFile, ClientSecrets, create_client_keys};
 pub use dir::StateDir;
 pub use directory::{DirectoryFiles, successors};
 pub use error::StateError;
+#[cfg(any(test, fuzzing))]
+pub(crate) use export::try_any;
 pub use export::{Export, SavedLine};
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use kept::{DirectoryState, LoadedDirectory, NotKept, Overtaken};
@@ -47,5 +50,4 @@ pub use moved::check_is_in_files;
 #[cfg(feature = "postgres")]
 pub use postgres::{Opened, Owner, check_before, known_takeover, open_postgres};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter, TagLog};
-pub(crate) use rows::{explain, is_new, open_private};
 pub use sealed::{Cost, OpenError, Passphrase, PassphraseError, keep_memory_private};

@@ -13,12 +13,16 @@ use super::files::{PRIVATE, check_private};
 /// Where SQLite keeps which key file the rows are under: in the file's head, which changes with a transaction.
 const KEY_FILE: &str = "application_id";
 
-const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rows (
+/// The columns of a table of rows.
+const COLUMNS: &str = "(
     kind TEXT NOT NULL,
     key BLOB NOT NULL,
     value BLOB NOT NULL,
     PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID";
+
+/// Rows as another key file has them, and which one, if they are written: see [`Rows::stage`].
+const DROP_STAGED: &str = "DROP TABLE IF EXISTS staged; DROP TABLE IF EXISTS staged_under";
 
 /// Rows of (kind, key, value) in an SQLite file. Whoever holds the state directory's lock is its
 /// only user.
@@ -42,7 +46,7 @@ pub(super) struct RowChange<'a> {
 impl Rows {
     /// Opens the file or makes it. `layout` is that of the rows, which grows with every change of
     /// one and is kept as SQLite's `user_version`; `advice` is what to do about another one, or about
-    /// damage.
+    /// damage. The rows are plain.
     pub(super) fn open(path: &Path, layout: i64, advice: &'static str) -> Result<Self, StateError> {
         Self::open_under(path, layout, 0, advice)
     }
@@ -70,7 +74,9 @@ impl Rows {
         let connection = &self.connection;
         let fail = |error| explain(&self.path, self.advice, error);
         if is_new(connection, &self.path, self.layout, self.advice)? {
-            connection.execute_batch(SCHEMA).map_err(fail)?;
+            connection
+                .execute_batch(&format!("CREATE TABLE IF NOT EXISTS rows {COLUMNS}"))
+                .map_err(fail)?;
             connection
                 .pragma_update(None, KEY_FILE, self.key_file.cast_signed())
                 .map_err(fail)?;
@@ -175,11 +181,82 @@ impl Rows {
         let fail = |error| explain(&self.path, self.advice, error);
         transaction.and_then(write).map_err(fail)?;
         self.key_file = key_file;
-        // What was there before is still in the log.
-        let emptied = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        emptied.map_err(|error| explain(&self.path, self.advice, error))
+        self.empty_log()
+    }
+
+    /// Writes every row once more beside, as the key file of this id has it. It counts once [`Rows::settle`] is told that
+    /// this key file does, and is gone if that hears of another. All at once or not at all.
+    pub(super) fn stage(
+        &mut self,
+        key_file: u32,
+        mut each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), String>,
+    ) -> Result<(), StateError> {
+        let transaction = self.connection.transaction();
+        let write = |transaction: rusqlite::Transaction<'_>| {
+            transaction.execute_batch(&format!(
+                "{DROP_STAGED}; CREATE TABLE staged {COLUMNS};
+                CREATE TABLE staged_under (key_file INTEGER NOT NULL) STRICT"
+            ))?;
+            transaction.execute("INSERT INTO staged_under VALUES (?1)", [key_file])?;
+            {
+                // One after the other: there may be more than fits into memory.
+                let mut rows = transaction.prepare("SELECT kind, key, value FROM rows")?;
+                let mut insert = transaction.prepare("INSERT INTO staged VALUES (?1, ?2, ?3)")?;
+                let mut rows = rows.query([])?;
+                while let Some(row) = rows.next()? {
+                    let kind: String = row.get(0)?;
+                    match each(&kind, row.get(1)?, row.get(2)?) {
+                        Ok((key, value)) => insert.execute(params![kind, key, value])?,
+                        Err(what) => return Ok(Some(what)),
+                    };
+                }
+            }
+            transaction.commit()?;
+            Ok(None)
+        };
+        let outcome = transaction.and_then(write);
+        match outcome.map_err(|error| explain(&self.path, self.advice, error))? {
+            None => Ok(()),
+            Some(what) => Err(self.corrupt(what)),
+        }
+    }
+
+    /// The key file of this id counts: what was staged for it takes the place of the rows, all at once, and what was staged
+    /// for another is gone. Needs no key. Nothing if there is no file or nothing was staged.
+    pub(super) fn settle(
+        path: &Path,
+        key_file: u32,
+        advice: &'static str,
+    ) -> Result<(), StateError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let work = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            let query = "SELECT 1 FROM sqlite_schema WHERE name = 'staged_under'";
+            if !transaction.prepare(query)?.exists([])? {
+                return Ok(());
+            }
+            let query = "SELECT key_file FROM staged_under";
+            let staged: u32 = transaction.query_row(query, [], |row| row.get(0))?;
+            if staged == key_file && key_file_of(&transaction)? != key_file {
+                transaction.execute_batch(
+                    "DROP TABLE rows; ALTER TABLE staged RENAME TO rows; DROP TABLE staged_under",
+                )?;
+                transaction.pragma_update(None, KEY_FILE, key_file.cast_signed())?;
+            } else {
+                transaction.execute_batch(DROP_STAGED)?;
+            }
+            transaction.commit()?;
+            empty_log(connection)
+        };
+        let mut connection = open_private(path, advice)?;
+        work(&mut connection).map_err(|error| explain(path, advice, error))
+    }
+
+    /// What was deleted is still in the log; then it is not.
+    pub(super) fn empty_log(&self) -> Result<(), StateError> {
+        empty_log(&self.connection).map_err(|error| explain(&self.path, self.advice, error))
     }
 
     /// Which key file the rows in a database are under, if there is one.
@@ -206,6 +283,10 @@ impl Rows {
     }
 }
 
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 fn key_file_of(connection: &Connection) -> rusqlite::Result<u32> {
     // SQLite keeps it as a number with a sign.
     let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
@@ -213,7 +294,7 @@ fn key_file_of(connection: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// Opens an SQLite file that only this user sees, or makes it. Whoever holds the state directory's lock is its only user.
-pub(crate) fn open_private(path: &Path, advice: &'static str) -> Result<Connection, StateError> {
+fn open_private(path: &Path, advice: &'static str) -> Result<Connection, StateError> {
     // SQLite gives its other files the mode of this one.
     let mut options = OpenOptions::new();
     let file = options
@@ -233,7 +314,7 @@ pub(crate) fn open_private(path: &Path, advice: &'static str) -> Result<Connecti
 }
 
 /// Whether nothing was made in this database yet. It is undamaged, and else of the layout `known`.
-pub(crate) fn is_new(
+fn is_new(
     connection: &Connection,
     path: &Path,
     known: i64,
@@ -276,7 +357,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What went wrong, and what to do about damage.
-pub(crate) fn explain(path: &Path, advice: &'static str, error: rusqlite::Error) -> StateError {
+fn explain(path: &Path, advice: &'static str, error: rusqlite::Error) -> StateError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => StateError::Corrupt {

@@ -104,6 +104,7 @@ fn an_export_makes_the_client_anew_in_its_network_under_its_passphrase() {
     ];
     let told = place.json(&[&arguments[..], &by].concat());
     assert_eq!((&told["key"], &told["contacts"]), (&made["key"], &0.into()));
+    assert_eq!(told["message_boxes_left_out"], false, "there are none");
     let mode = std::fs::metadata(place.path("export"))
         .unwrap()
         .permissions()

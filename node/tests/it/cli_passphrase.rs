@@ -322,6 +322,7 @@ fn killed_while_it_changes_the_old_one_or_the_new_one_opens_it() {
     let place = place();
     init(&place, "bob", &["--passphrase-file", "right"]);
     assert!(entries(&place, "bob", Some("right")).status.success());
+    let identity = messagebox_identity(&place, "right");
     let (mut now, mut next) = ("right", "other");
     let whole = std::time::Instant::now();
     let change = |now: &str, next: &str| {
@@ -361,4 +362,38 @@ fn killed_while_it_changes_the_old_one_or_the_new_one_opens_it() {
         }
     }
     assert!(cut > 0, "{changed} changes, and none was cut off");
+    assert_eq!(messagebox_identity(&place, now), identity);
+    // An export says that they are not in it.
+    let export = ["identity", "export", "--dir", "bob", "-o", "export"];
+    let by = [
+        "--export-passphrase-file",
+        "other",
+        "--passphrase-file",
+        now,
+    ];
+    let told = place.json(&[&export[..], &by].concat());
+    assert_eq!(told["message_boxes_left_out"], true);
+}
+
+/// Runs bob's daemon with a message box for a moment: the key by which programs know it lies among the boxes' rows.
+fn messagebox_identity(place: &Place, file: &str) -> serde_json::Value {
+    let arguments = ["daemon", "--dir", "bob", "--messagebox", "127.0.0.1:0"];
+    let mut command = place.command(&[&arguments[..], &["--passphrase-file", file]].concat());
+    let daemon = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut daemon = Stopped(daemon);
+    let mut out = BufReader::new(daemon.0.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("messages to send are taken") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let status = place.json(&["messagebox", "status", "--dir", "bob"]);
+    let stop = place.run(&["client", "stop", "--dir", "bob"]);
+    assert!(stop.status.success());
+    assert!(daemon.0.wait().unwrap().success());
+    status["identity"].clone()
 }

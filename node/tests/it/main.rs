@@ -57,3 +57,4 @@ mod state;
 mod takeover;
 mod threats;
 mod upnp;
+mod web;

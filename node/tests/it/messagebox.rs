@@ -122,9 +122,11 @@ impl Program {
     }
 }
 
+/// Each is under a passphrase.
 async fn start(place: &Place, name: &str, port: u16) -> (Daemon, String) {
     let at = format!("127.0.0.1:{port}");
-    let mut daemon = place.start(name, &["daemon", "--messagebox", &at]);
+    let arguments = ["daemon", "--messagebox", &at, "--passphrase-file", "words"];
+    let mut daemon = place.start(name, &arguments);
     let told = daemon.event("message_box").await;
     let host = told["http"].as_str().unwrap().to_owned();
     daemon.event("online").await;
@@ -142,9 +144,14 @@ async fn the_released_client_sends_lists_and_acknowledges_across_the_mixnet() {
         return;
     }
     let _nodes = by_hand(&place).await;
+    std::fs::write(place.file("words"), "correct horse battery").unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(place.file("words"), private).unwrap();
     for name in ["alice", "bob"] {
         let init = ["client", "init", "--network", "network.toml", "--dir", name];
-        place.json(&init).await;
+        place
+            .json(&[&init[..], &["--passphrase-file", "words"]].concat())
+            .await;
     }
     let bobs_port = free_port();
     let (_alice, at_alice) = start(&place, "alice", 0).await;
@@ -213,6 +220,7 @@ async fn the_released_client_sends_lists_and_acknowledges_across_the_mixnet() {
     assert_eq!(a.told().await["body"], "over the WebSocket");
     assert_eq!(a.list("with-a-dash").await.len(), 2);
 
+    to_several(&place, &mut a, &mut b).await;
     across_a_kill(&place, (bob, bobs_port), &mut a, b).await;
     for name in ["alice", "bob"] {
         let log = place.log(name);
@@ -222,26 +230,128 @@ async fn the_released_client_sends_lists_and_acknowledges_across_the_mixnet() {
     }
 }
 
+/// To several with one request, which is taken whole or not at all.
+async fn to_several(place: &Place, a: &mut Program, b: &mut Program) {
+    let several = |recipients: [&str; 2], ids: [&str; 2]| {
+        let message = json!({ "recipients": recipients, "messageBox": "several", "messageId": ids, "body": "to both" });
+        json!({ "do": "post", "path": "/sendMessage", "body": { "message": message } })
+    };
+    // Itself and somebody who is nobody's, somebody twice, and a contact that is blocked: nobody gets anything.
+    let stranger = format!(
+        "02{}",
+        "c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5"
+    );
+    let own = a.identity.clone();
+    let cases = [
+        (
+            several([&own, &stranger], ["s-1", "s-2"]),
+            400,
+            "ERR_INVALID_RECIPIENT_KEY",
+        ),
+        (
+            several([&own, &own], ["s-1", "s-1"]),
+            400,
+            "ERR_DUPLICATE_MESSAGE",
+        ),
+    ];
+    for (asked, status, code) in cases {
+        let answer = a.must(asked).await;
+        assert_eq!(
+            (&answer["status"], &answer["body"]["code"]),
+            (&json!(status), &json!(code))
+        );
+    }
+    let block = ["contact", "block", "--dir", "alice", "bob"];
+    place.json(&block).await;
+    let answer = a.must(several([&own, &b.identity], ["s-1", "s-2"])).await;
+    assert_eq!(
+        (
+            &answer["status"],
+            &answer["body"]["code"],
+            &answer["body"]["blockedRecipients"]
+        ),
+        (
+            &json!(403),
+            &json!("ERR_DELIVERY_BLOCKED"),
+            &json!([b.identity])
+        )
+    );
+    let quote = json!({ "do": "quote", "recipient": [own, b.identity], "messageBox": "several" });
+    let quote = a.must(quote).await;
+    assert_eq!(quote["blockedRecipients"], json!([b.identity]));
+    let alone = a.ask(Program::message(b, "several", "x", "s-3")).await;
+    assert!(alone.unwrap_err().contains("403"));
+    place.json(&[&block[..], &["--off"]].concat()).await;
+    assert!(a.list("several").await.is_empty());
+
+    // With the client's own call.
+    b.listen("several").await;
+    let many = json!({ "do": "sendMany", "recipients": [own, b.identity], "messageBox": "several", "body": "to both" });
+    let sent = a.must(many).await;
+    assert_eq!(
+        (&sent["status"], &sent["blocked"]),
+        (&json!("success"), &json!([])),
+        "{sent}"
+    );
+    assert_eq!(sent["sent"].as_array().unwrap().len(), 2);
+    assert_eq!(b.told().await["body"], "to both");
+    assert_eq!(a.list("several").await.len(), 1);
+    let status = boxed(place, &["status", "--dir", "alice"]).await;
+    assert_eq!(
+        (&status["leaving"], &status["given_up"]),
+        (&json!(0), &json!(0))
+    );
+}
+
+/// Whether these bytes are in a file of a directory.
+fn is_on_disk(dir: &Path, what: &[u8]) -> bool {
+    let mut files = std::fs::read_dir(dir).unwrap();
+    files.any(|entry| {
+        let path = entry.unwrap().path();
+        // Not in a socket.
+        path.is_file()
+            && std::fs::read(path)
+                .unwrap()
+                .windows(what.len())
+                .any(|it| it == what)
+    })
+}
+
 /// What was accepted comes when the other daemon is back, and programs go on as if nothing had happened.
 async fn across_a_kill(place: &Place, (bob, port): (Daemon, u16), a: &mut Program, mut b: Program) {
+    let plain = "read by whoever has the disk";
+    let mut open = Program::message(&b, "inbox", plain, "m-open");
+    open["skipEncryption"] = json!(true);
+    a.must(open).await;
+    assert_eq!(b.told().await["body"], plain);
     bob.signal(Signal::KILL);
     drop(bob);
     StateDir::wait_until_free(&place.file("bob")).unwrap();
+    // Under the passphrase, nothing of it shows: not what it says, nor who wrote to whom, nor into which box.
+    let keys = [&a.identity, &b.identity].map(|it| data_encoding::HEXLOWER.decode(it.as_bytes()));
+    let keys = keys.map(Result::unwrap);
+    let texts = [plain, "inbox", "m-open", &a.identity].map(str::as_bytes);
+    for what in texts.into_iter().chain(keys.iter().map(Vec::as_slice)) {
+        assert!(!is_on_disk(&place.file("bob"), what), "{what:?}");
+    }
     a.must(Program::message(&b, "inbox", "while you were away", "m-4"))
         .await;
     let (_bob, host) = start(place, "bob", port).await;
     // It shakes hands again by itself.
     let found = b.list("inbox").await;
     let mut new = Program::start(place, 0x22, &host).await;
+    assert_eq!(found[0]["body"], "read by whoever has the disk");
     new.listen("inbox").await;
-    if found.is_empty() && new.list("inbox").await.is_empty() {
+    if new.list("inbox").await.len() < 2 {
         assert_eq!(new.told().await["body"], "while you were away");
     }
     let found = b.list("inbox").await;
     assert_eq!(
-        (found.len(), &found[0]["body"]),
-        (1, &json!("while you were away"))
+        (found.len(), &found[1]["body"]),
+        (2, &json!("while you were away"))
     );
+    b.must(json!({ "do": "ack", "messageIds": ["m-open"] }))
+        .await;
     // Still known after the restart, at both ends.
     let again = a
         .ask(Program::message(&b, "inbox", "while you were away", "m-4"))
@@ -251,7 +361,7 @@ async fn across_a_kill(place: &Place, (bob, port): (Daemon, u16), a: &mut Progra
     assert_eq!(status["allowed"][0]["identity"], json!(b.identity));
     assert_eq!(
         (&status["messages"], &status["not_theirs"]),
-        (&json!(1), &json!(0))
+        (&json!(2), &json!(0))
     );
 }
 
@@ -374,6 +484,16 @@ async fn refusals(a: &mut Program, b: &Program) {
     assert_eq!(a.must(ask("permission")).await["status"], "always_allow");
     assert_eq!(a.must(ask("permissions")).await, json!([]));
     assert_eq!(a.must(ask("devices")).await, json!([]));
+    let refused = a.ask(json!({ "do": "register" })).await.unwrap_err();
+    assert!(refused.contains("HTTP 501 - no push service"), "{refused}");
+    let peer = |what: &str| json!({ "do": what, "sender": b.identity });
+    a.must(peer("allowPeer")).await;
+    assert_eq!(a.must(peer("peer")).await["recipientFee"], 0);
+    let refused = a.ask(peer("denyPeer")).await.unwrap_err();
+    assert!(
+        refused.contains("HTTP 501") && refused.contains("contact block"),
+        "{refused}"
+    );
     // To itself: nothing leaves the machine.
     let own = json!({ "do": "send", "recipient": a.identity, "messageBox": "own", "body": "note", "messageId": "n" });
     a.must(own).await;

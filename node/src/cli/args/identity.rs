@@ -58,8 +58,8 @@ Examples:
 
 The daemon has to be stopped meanwhile. In the file are your key, your contacts with what you call them and whether you
 have verified or blocked them, what was said with them, and the configuration. There are no unread messages in it, no
-files, sessions, mailboxes or invitations, so that an old export is as good as a new one but for what was since. Nothing
-that exists is overwritten.")]
+files, message boxes, sessions, mailboxes or invitations, so that an old export is as good as a new one but for what was
+since. Nothing that exists is overwritten.")]
 pub(in crate::cli) struct IdentityExport {
     #[command(flatten)]
     pub(in crate::cli) place: Place,

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use serde::Serialize;
-use shoal_node::state::{
-    ClientKeyFile, MESSAGEBOX_FILE, Passphrase, StateDir, StateError, is_held,
-};
+use shoal_node::state::{ClientKeyFile, Passphrase, StateDir, StateError, is_held};
 use shoal_node::{Failure, seeded};
 
 use crate::cli::args::{ClientPassphrase, PassphraseFrom};
@@ -48,19 +46,15 @@ pub(super) fn run(args: &ClientPassphrase, json: bool) -> Result<(), Failure> {
         sealed: new.is_some(),
     };
     let words = match (sealed, done.sealed) {
-        (_, false) => "removed: keys and messages are readable to whoever has the disk",
+        (_, false) => {
+            "removed: keys and messages, those in message boxes too, are readable to whoever has the disk"
+        }
         (false, true) => {
-            "set: keys and messages are under it. Without it they are lost; what was on the disk before may be found \
+            "set: keys and messages, those in message boxes too, are under it. Without it they are lost; what was on the disk before may be found \
              there until it is written over"
         }
         (true, true) => "changed",
     };
-    if done.sealed && dir.file(MESSAGEBOX_FILE).exists() {
-        output::note(
-            "what the message box holds for programs, and its key, are not under the passphrase: they are in the open in \
-             messagebox.db. Remove that file, and set no messagebox.listen, if that must not be",
-        );
-    }
     output::show(json, &done, words)
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shoal_client::{restored_rows, saved_contacts};
 use shoal_node::config::{ClientConfig, DEFAULT_CLIENT_FILE, load_network};
 use shoal_node::runtime::Clock;
-use shoal_node::state::{Export, SavedLine, StateDir};
+use shoal_node::state::{BoxRows, Export, SavedLine, StateDir};
 use shoal_node::{Failure, seeded};
 
 use super::{INVITE, Restored};
@@ -21,6 +21,8 @@ struct Exported {
     key: String,
     contacts: usize,
     lines: usize,
+    /// The client has message boxes, which are not in it.
+    message_boxes_left_out: bool,
 }
 
 pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
@@ -63,7 +65,15 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
         key: export.keys.public().to_string(),
         contacts: export.contacts.len(),
         lines: export.history.len(),
+        message_boxes_left_out: BoxRows::are_in(dir.path()),
     };
+    if exported.message_boxes_left_out {
+        output::note(
+            "message boxes are not in it: programs are to take and acknowledge what is in their boxes before this client \
+             goes. The new one begins with empty boxes, another identity key of the daemon's, and nobody allowed: `shoal \
+             messagebox list` and `status` show what to say again with `map` and `allow`",
+        );
+    }
     let words = format!(
         "exported the key, {} contacts and {} lines of what was said with them into {}: no unread messages, no files, and no \
          sessions, so that who restores it invites each contact again",

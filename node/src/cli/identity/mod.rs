@@ -1,13 +1,12 @@
 //! `shoal identity`: the key by which contacts know a client, kept and brought back.
 
 mod export;
-mod phrase;
 
 use anyhow::anyhow;
 use serde::Serialize;
 use shoal_client::restored_rows;
 use shoal_node::runtime::Clock;
-use shoal_node::state::{ClientKeyFile, StateError, is_held};
+use shoal_node::state::{ClientKeyFile, StateError, is_held, phrase};
 use shoal_node::{Failure, seeded};
 
 use super::args::{Identity, IdentityBackup, IdentityRestore};
@@ -16,12 +15,13 @@ use super::launch::directory;
 use super::{output, secret};
 
 /// What the words are not.
-const NOT_INCLUDED: [&str; 5] = [
+const NOT_INCLUDED: [&str; 6] = [
     "contacts",
     "sessions",
     "invitations",
     "messages",
     "settings",
+    "message boxes",
 ];
 
 const INVITE: &str = "your contacts know this key, and write where it can't be read any more: invite each of them again \
@@ -42,7 +42,7 @@ struct Backup<'a> {
     version: u32,
     key: String,
     words: &'a [&'static str],
-    not_included: [&'static str; 5],
+    not_included: [&'static str; 6],
 }
 
 fn backup(args: &IdentityBackup, json: bool) -> Result<(), Failure> {
@@ -63,7 +63,7 @@ fn backup(args: &IdentityBackup, json: bool) -> Result<(), Failure> {
     }
     output::note(
         "These words are the key by which your contacts know you, and nothing else: they do not bring back contacts, \
-         sessions, invitations, settings or messages, unread ones neither. Whoever has them is you. Write them on paper, in \
+         sessions, invitations, settings, message boxes or messages, unread ones neither. Whoever has them is you. Write them on paper, in \
          this order, and not into a file.",
     );
     for line in words.chunks(6) {

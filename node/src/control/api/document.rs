@@ -21,6 +21,8 @@ use super::follow::Told;
         super::status,
         super::health,
         openapi,
+        super::page::place,
+        super::qr::qr,
         super::people::invite,
         super::people::invitations,
         super::people::revoke,

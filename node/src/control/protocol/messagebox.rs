@@ -29,6 +29,12 @@ pub struct MessageBoxStatus {
     pub nobody: u64,
     /// Data refused since the start, because it is no message.
     pub malformed: u64,
+    /// Messages to several recipients that were taken and are not in the outbox yet.
+    #[serde(default)]
+    pub leaving: u64,
+    /// Such messages given up since the start, because the outbox refused them for a week.
+    #[serde(default)]
+    pub given_up: u64,
 }
 
 /// An identity key that may ask.

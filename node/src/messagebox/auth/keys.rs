@@ -41,6 +41,11 @@ impl IdentityKey {
         key.point().map(|_| key)
     }
 
+    /// The key of bytes that were one when they were written to the disk. What is no point proves and signs nothing.
+    pub(in crate::messagebox) const fn kept(bytes: [u8; 33]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub(in crate::messagebox) const fn as_bytes(&self) -> &[u8; 33] {

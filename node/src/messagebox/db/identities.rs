@@ -1,10 +1,10 @@
 //! Which identities may ask, and which contact an identity is.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use shoal_client::PeerKey;
 
 use super::super::auth::IdentityKey;
-use super::{BoxDb, Outcome, identity, strange};
+use super::rows::{self, Contact};
+use super::{Batch, BoxDb, Outcome};
 use crate::state::StateError;
 
 /// An identity and the contact that it is.
@@ -17,9 +17,11 @@ pub(in crate::messagebox) struct Mapped {
 
 impl BoxDb {
     /// The identities that may ask, and whether each was adopted and not named by the user.
-    pub(in crate::messagebox) fn allowed(&self) -> Result<Vec<(IdentityKey, bool)>, StateError> {
-        let query = "SELECT identity, adopted FROM allowed ORDER BY identity";
-        self.all(query, [], |row| Ok((identity(row, 0)?, row.get(1)?)))
+    pub(in crate::messagebox) fn allowed(&self) -> Vec<(IdentityKey, bool)> {
+        self.allowed
+            .iter()
+            .map(|(key, adopted)| (*key, *adopted))
+            .collect()
     }
 
     /// Lets an identity ask. The first one is adopted if there is none: false if there is another one already, and
@@ -29,23 +31,16 @@ impl BoxDb {
         identity: &IdentityKey,
         adopt: bool,
     ) -> Result<bool, StateError> {
-        let change = |connection: &Connection, most: i64| {
-            let there: i64 =
-                connection.query_row("SELECT COUNT(*) FROM allowed", [], |row| row.get(0))?;
-            let limit = if adopt { 1 } else { most };
-            let known = "SELECT 1 FROM allowed WHERE identity = ?1";
-            let known = connection
-                .query_row(known, [identity.as_bytes()], |_| Ok(()))
-                .optional()?;
-            if known.is_none() && there >= limit {
-                return Ok(false);
-            }
-            let insert = "INSERT INTO allowed VALUES (?1, ?2)
-                ON CONFLICT (identity) DO UPDATE SET adopted = adopted AND excluded.adopted";
-            connection.execute(insert, params![identity.as_bytes(), adopt])?;
-            Ok(true)
-        };
-        change(&self.connection, self.bounds.identities).map_err(|error| self.explain(error))
+        let limit = if adopt { 1 } else { self.bounds.identities };
+        let known = self.allowed.get(identity).copied();
+        if known.is_none() && self.allowed.len() >= limit {
+            return Ok(false);
+        }
+        // Whom the user has named is not adopted any more.
+        let adopted = known.unwrap_or(true) && adopt;
+        self.rows.apply(&[rows::allowed(identity, adopted)])?;
+        self.allowed.insert(*identity, adopted);
+        Ok(true)
     }
 
     /// Lets an identity ask no more; false if it could not anyway. What is in its boxes stays.
@@ -53,36 +48,27 @@ impl BoxDb {
         &mut self,
         identity: &IdentityKey,
     ) -> Result<bool, StateError> {
-        let gone = self.connection.execute(
-            "DELETE FROM allowed WHERE identity = ?1",
-            [identity.as_bytes()],
-        );
-        gone.map(|gone| gone > 0)
-            .map_err(|error| self.explain(error))
+        if !self.allowed.contains_key(identity) {
+            return Ok(false);
+        }
+        self.rows.apply(&[rows::not_allowed(identity)])?;
+        self.allowed.remove(identity);
+        Ok(true)
     }
 
     /// What identities map to.
-    pub(in crate::messagebox) fn mapped(&self) -> Result<Vec<Mapped>, StateError> {
-        self.all(
-            "SELECT identity, contact, by_user FROM mapped ORDER BY identity",
-            [],
-            mapped,
-        )
+    pub(in crate::messagebox) fn mapped(&self) -> Vec<Mapped> {
+        let all = self.mapped.iter().map(|(identity, contact)| Mapped {
+            identity: *identity,
+            contact: contact.key,
+            by_user: contact.by_user,
+        });
+        all.collect()
     }
 
     /// The contact that an identity maps to.
-    pub(in crate::messagebox) fn contact_of(
-        &self,
-        of: &IdentityKey,
-    ) -> Result<Option<PeerKey>, StateError> {
-        let query = "SELECT identity, contact, by_user FROM mapped WHERE identity = ?1";
-        let found = self
-            .connection
-            .query_row(query, [of.as_bytes()], mapped)
-            .optional();
-        Ok(found
-            .map_err(|error| self.explain(error))?
-            .map(|it| it.contact))
+    pub(in crate::messagebox) fn contact_of(&self, of: &IdentityKey) -> Option<PeerKey> {
+        self.mapped.get(of).map(|contact| contact.key)
     }
 
     /// The user says whose an identity is. False if there are too many.
@@ -91,18 +77,18 @@ impl BoxDb {
         identity: &IdentityKey,
         contact: &PeerKey,
     ) -> Result<bool, StateError> {
-        let change = |connection: &Connection, most: i64| {
-            let query = "SELECT COUNT(*) FROM mapped WHERE by_user AND identity <> ?1";
-            let there: i64 =
-                connection.query_row(query, [identity.as_bytes()], |row| row.get(0))?;
-            if there >= most {
-                return Ok(false);
-            }
-            let insert = "INSERT OR REPLACE INTO mapped VALUES (?1, ?2, 1)";
-            connection.execute(insert, params![identity.as_bytes(), contact.as_bytes()])?;
-            Ok(true)
+        let others = self.mapped.iter();
+        let others = others.filter(|(other, it)| it.by_user && *other != identity);
+        if others.count() >= self.bounds.identities {
+            return Ok(false);
+        }
+        let contact = Contact {
+            key: *contact,
+            by_user: true,
         };
-        change(&self.connection, self.bounds.identities).map_err(|error| self.explain(error))
+        self.rows.apply(&[rows::mapped(identity, &contact)])?;
+        self.mapped.insert(*identity, contact);
+        Ok(true)
     }
 
     /// An identity maps to nobody any more; false if it did not.
@@ -110,73 +96,44 @@ impl BoxDb {
         &mut self,
         identity: &IdentityKey,
     ) -> Result<bool, StateError> {
-        let gone = self.connection.execute(
-            "DELETE FROM mapped WHERE identity = ?1",
-            [identity.as_bytes()],
-        );
-        gone.map(|gone| gone > 0)
-            .map_err(|error| self.explain(error))
+        if !self.mapped.contains_key(identity) {
+            return Ok(false);
+        }
+        self.rows.apply(&[rows::not_mapped(identity)])?;
+        self.mapped.remove(identity);
+        Ok(true)
     }
 
-    fn all<T>(
+    /// Why a contact may not write so, if it may not. An identity that nobody has is the contact's from then on.
+    pub(super) fn claim(
         &self,
-        query: &str,
-        values: impl rusqlite::Params,
-        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StateError> {
-        let read = || -> rusqlite::Result<Vec<T>> {
-            let mut statement = self.connection.prepare_cached(query)?;
-            statement.query_map(values, row)?.collect()
+        batch: &mut Batch,
+        (recipient, sender): (&IdentityKey, &IdentityKey),
+        contact: &PeerKey,
+    ) -> Option<Outcome> {
+        if self.allowed.contains_key(sender) {
+            return Some(Outcome::NotTheirs);
+        }
+        // With nobody allowed yet, it waits for who will be.
+        if !self.allowed.is_empty() && !self.allowed.contains_key(recipient) {
+            return Some(Outcome::NobodyHere);
+        }
+        match self.mapped.get(sender) {
+            Some(known) if known.key == *contact => return None,
+            Some(_) => return Some(Outcome::NotTheirs),
+            None => {}
+        }
+        let claimed = self.mapped.values();
+        let claimed = claimed.filter(|it| it.key == *contact && !it.by_user);
+        if claimed.count() >= self.bounds.claims {
+            return Some(Outcome::NotTheirs);
+        }
+        let contact = Contact {
+            key: *contact,
+            by_user: false,
         };
-        read().map_err(|error| self.explain(error))
+        batch.changes.push(rows::mapped(sender, &contact));
+        batch.claimed = Some((*sender, contact));
+        None
     }
-}
-
-/// Why a contact may not write so, if it may not. An identity that nobody has is the contact's from then on.
-pub(super) fn claim(
-    transaction: &Transaction<'_>,
-    recipient: &IdentityKey,
-    sender: &IdentityKey,
-    contact: &PeerKey,
-    most: i64,
-) -> rusqlite::Result<Option<Outcome>> {
-    let (any, to_own, by_own): (bool, bool, bool) = transaction.query_row(
-        "SELECT EXISTS (SELECT 1 FROM allowed), EXISTS (SELECT 1 FROM allowed WHERE identity = ?1),
-            EXISTS (SELECT 1 FROM allowed WHERE identity = ?2)",
-        params![recipient.as_bytes(), sender.as_bytes()],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    if by_own {
-        return Ok(Some(Outcome::NotTheirs));
-    }
-    // With nobody allowed yet, it waits for who will be.
-    if any && !to_own {
-        return Ok(Some(Outcome::NobodyHere));
-    }
-    let query = "SELECT identity, contact, by_user FROM mapped WHERE identity = ?1";
-    let known = transaction
-        .query_row(query, [sender.as_bytes()], mapped)
-        .optional()?;
-    match known {
-        Some(known) if known.contact == *contact => return Ok(None),
-        Some(_) => return Ok(Some(Outcome::NotTheirs)),
-        None => {}
-    }
-    let query = "SELECT COUNT(*) FROM mapped WHERE contact = ?1 AND NOT by_user";
-    let claimed: i64 = transaction.query_row(query, [contact.as_bytes()], |row| row.get(0))?;
-    if claimed >= most {
-        return Ok(Some(Outcome::NotTheirs));
-    }
-    let insert = "INSERT INTO mapped VALUES (?1, ?2, 0)";
-    transaction.execute(insert, params![sender.as_bytes(), contact.as_bytes()])?;
-    Ok(None)
-}
-
-fn mapped(row: &rusqlite::Row<'_>) -> rusqlite::Result<Mapped> {
-    let contact: [u8; 32] = row.get(1)?;
-    Ok(Mapped {
-        identity: identity(row, 0)?,
-        contact: PeerKey::parse(contact).map_err(|_| strange(1))?,
-        by_user: row.get(2)?,
-    })
 }

@@ -19,9 +19,11 @@ fn scene(bounds: Bounds) -> Scene {
     let dir = tempfile::tempdir().unwrap();
     let (wishes_in, wishes) = mpsc::channel(16);
     let (arrived, come) = mpsc::channel(16);
-    let hub = Arc::new(Hub::open(dir.path(), bounds, wishes_in).unwrap());
+    let hub = Arc::new(Hub::open(BoxRows::open(dir.path()).unwrap(), bounds, wishes_in).unwrap());
     let taking = Arc::clone(&hub);
     tokio::spawn(async move { taking.take_in(come).await });
+    let letting = Arc::clone(&hub);
+    tokio::spawn(async move { letting.let_out().await });
     Scene {
         hub,
         wishes,
@@ -57,10 +59,21 @@ impl Scene {
         wish.expect("a wish").unwrap()
     }
 
+    /// The client role is asked to send this, and says so.
+    async fn takes(&mut self, to: &IdentityKey, id: &str, outcome: Result<(), Unsent>) {
+        let Wish::Send { data, answer, .. } = self.wish().await else {
+            panic!("it is sent");
+        };
+        let parcel = Parcel::decode(&data).unwrap();
+        assert!(parcel.recipient == *to);
+        assert_eq!(parcel.id, id);
+        answer.send(outcome).unwrap();
+    }
+
     async fn read(&mut self) -> u8 {
         match self.wish().await {
             Wish::Read(message) => message.as_bytes()[0],
-            Wish::Send { .. } => panic!("nothing is sent"),
+            Wish::Send { .. } | Wish::Blocked { .. } => panic!("nothing is sent"),
         }
     }
 }
@@ -105,13 +118,13 @@ async fn a_message_is_taken_once_the_client_role_has_it_and_not_before() {
     let (me, other, friend) = (key(), key(), contact());
     let hub = Arc::clone(&scene.hub);
     assert_eq!(
-        hub.send(parcel(me, other, "a")).await,
-        Err(NotSent::Unmapped)
+        hub.send(vec![parcel(me, other, "a")]).await,
+        Err((vec![0], NotSent::Unmapped))
     );
     assert!(hub.map(other, friend).await.unwrap());
     let sending = tokio::spawn({
         let hub = Arc::clone(&hub);
-        async move { hub.send(parcel(me, other, "a")).await }
+        async move { hub.send(vec![parcel(me, other, "a")]).await }
     });
     let Wish::Send { to, data, answer } = scene.wish().await else {
         panic!("it is sent");
@@ -119,18 +132,18 @@ async fn a_message_is_taken_once_the_client_role_has_it_and_not_before() {
     assert!(to == friend && Parcel::decode(&data).unwrap() == parcel(me, other, "a"));
     // The same once more, while nobody knows yet.
     assert_eq!(
-        hub.send(parcel(me, other, "a")).await,
-        Err(NotSent::Duplicate)
+        hub.send(vec![parcel(me, other, "a")]).await,
+        Err((vec![0], NotSent::Duplicate))
     );
     assert!(!sending.is_finished());
-    let full = Refusal::new(RefusalCode::Busy, "full");
+    let full = Unsent::Refused("full".to_owned());
     answer.send(Err(full)).unwrap();
     let refused = NotSent::Refused("full".to_owned());
-    assert_eq!(sending.await.unwrap(), Err(refused));
+    assert_eq!(sending.await.unwrap(), Err((vec![0], refused)));
     // It was not taken, so it is no duplicate.
     let sending = tokio::spawn({
         let hub = Arc::clone(&hub);
-        async move { hub.send(parcel(me, other, "a")).await }
+        async move { hub.send(vec![parcel(me, other, "a")]).await }
     });
     let Wish::Send { answer, .. } = scene.wish().await else {
         panic!("it is sent");
@@ -138,8 +151,8 @@ async fn a_message_is_taken_once_the_client_role_has_it_and_not_before() {
     answer.send(Ok(())).unwrap();
     assert_eq!(sending.await.unwrap(), Ok(()));
     assert_eq!(
-        hub.send(parcel(me, other, "a")).await,
-        Err(NotSent::Duplicate)
+        hub.send(vec![parcel(me, other, "a")]).await,
+        Err((vec![0], NotSent::Duplicate))
     );
 }
 
@@ -168,17 +181,74 @@ async fn between_own_identities_nothing_leaves_and_only_who_listens_is_told() {
     listen(1, &mine, "inbox");
     listen(2, &mine, "another");
     listen(3, &me, "inbox");
-    assert_eq!(hub.send(parcel(me, mine, "a")).await, Ok(()));
+    assert_eq!(hub.send(vec![parcel(me, mine, "a")]).await, Ok(()));
     assert_eq!(
-        hub.send(parcel(me, mine, "a")).await,
-        Err(NotSent::Duplicate)
+        hub.send(vec![parcel(me, mine, "a")]).await,
+        Err((vec![0], NotSent::Duplicate))
     );
     assert_eq!(told.try_iter().collect::<Vec<_>>(), ["1 a \"hello\""]);
     hub.leave(1, None);
-    assert_eq!(hub.send(parcel(me, mine, "b")).await, Ok(()));
+    assert_eq!(hub.send(vec![parcel(me, mine, "b")]).await, Ok(()));
     assert_eq!(told.try_iter().count(), 0);
     assert!(scene.wishes.is_empty());
     // What was told can be acknowledged, and what was not can not.
     let ids = ["a", "b"].map(str::to_owned).to_vec();
     assert_eq!(hub.acknowledge(mine, ids).await.unwrap(), 1);
+}
+
+/// To several: nothing goes anywhere if one of them is in the way, and what was taken is handed on until the client role
+/// has it, whatever it says at first.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_several_all_or_none_and_it_is_handed_on_until_it_is_taken() {
+    let mut scene = scene(Bounds::default());
+    let (me, [a, b, stranger]) = (key(), [key(), key(), key()]);
+    let [friend, other] = [contact(), contact()];
+    let hub = Arc::clone(&scene.hub);
+    assert!(hub.allow(me, false).await.unwrap());
+    assert!(hub.map(a, friend).await.unwrap() && hub.map(b, other).await.unwrap());
+    let send = |to: &[IdentityKey], id: &str| {
+        let parcels = to.iter().map(|to| parcel(me, *to, id));
+        let (hub, parcels) = (Arc::clone(&hub), Vec::from_iter(parcels));
+        tokio::spawn(async move { hub.send(parcels).await })
+    };
+    let unmapped = send(&[a, stranger, me], "x").await.unwrap();
+    assert_eq!(unmapped, Err((vec![1], NotSent::Unmapped)));
+    for blocked in [BTreeSet::from([other]), BTreeSet::new()] {
+        let sending = send(&[a, me, b], "x");
+        let Wish::Blocked { contacts, answer } = scene.wish().await else {
+            panic!("it asks");
+        };
+        assert!(contacts == [friend, other]);
+        let none = blocked.is_empty();
+        answer.send(blocked).unwrap();
+        match none {
+            true => assert_eq!(sending.await.unwrap(), Ok(())),
+            false => assert_eq!(sending.await.unwrap(), Err((vec![2], NotSent::Blocked))),
+        }
+        let own = hub.list(me, "inbox".to_owned(), false).await.unwrap();
+        assert_eq!(own.len(), usize::from(none));
+    }
+    // The first is refused for now, and in nobody's way.
+    let full = || Err(Unsent::Refused("full".to_owned()));
+    scene.takes(&a, "x", full()).await;
+    scene.takes(&b, "x", Ok(())).await;
+    let again = send(&[a, b], "x");
+    let Wish::Blocked { answer, .. } = scene.wish().await else {
+        panic!("it asks");
+    };
+    answer.send(BTreeSet::new()).unwrap();
+    assert_eq!(again.await.unwrap(), Err((vec![0], NotSent::Duplicate)));
+    // It is handed over again with what comes next, if a minute is not over before; and no more once it is taken.
+    for (id, before) in [("y", Some("x")), ("z", None)] {
+        let sending = send(&[b, me], id);
+        let Wish::Blocked { answer, .. } = scene.wish().await else {
+            panic!("it asks");
+        };
+        answer.send(BTreeSet::new()).unwrap();
+        assert_eq!(sending.await.unwrap(), Ok(()));
+        if let Some(before) = before {
+            scene.takes(&a, before, Ok(())).await;
+        }
+        scene.takes(&b, id, Ok(())).await;
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::super::auth::{IdentityKey, Secret};
 use super::super::db::Bounds;
 use super::*;
+use crate::state::BoxRows;
 
 struct Client {
     router: TowerToHyperService<Router>,
@@ -22,7 +23,7 @@ struct Client {
 
 fn hub(dir: &std::path::Path) -> Arc<Hub> {
     let (wishes, _) = mpsc::channel(1);
-    Arc::new(Hub::open(dir, Bounds::default(), wishes).unwrap())
+    Arc::new(Hub::open(BoxRows::open(dir).unwrap(), Bounds::default(), wishes).unwrap())
 }
 
 impl Client {

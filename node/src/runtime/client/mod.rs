@@ -32,7 +32,7 @@ use self::keyed::Keyed;
 use self::links::Links;
 use self::local::Local;
 use self::programs::Programs;
-pub(crate) use self::programs::{Arrived, Wish};
+pub(crate) use self::programs::{Arrived, Unsent, Wish};
 use self::sending::Sending;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
@@ -81,7 +81,8 @@ pub async fn run_client(
         figures,
         wishes,
     };
-    let boxes = MessageBox::start(dir.path(), config.messagebox, wishes_in, arrived).await?;
+    let own = (dir.path(), &secrets);
+    let boxes = MessageBox::start(own, config.messagebox, wishes_in, arrived).await?;
     if let Some(address) = boxes.as_ref().and_then(MessageBox::address) {
         let http = format!("http://{address}");
         outside.announcer.say(&Announce::MessageBox { http });
@@ -176,7 +177,7 @@ impl Api {
         announcer: Announcer,
     ) -> Result<Self, Failure> {
         let mut server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
-        let mut http = None;
+        let mut at = None;
         if let Some(address) = config.api {
             let token = Token::of(dir.path(), &mut seeded()?).map_err(Failure::usage)?;
             let address = server.also_at(address, token).await.map_err(|error| {
@@ -184,8 +185,9 @@ impl Api {
                     "can't serve the API on {address}: {error}; set api.listen to another port, or to \"none\""
                 ))
             })?;
-            http = Some(format!("http://{address}"));
+            at = Some(address);
         }
+        let http = at.map(|address| format!("http://{address}"));
         announcer.say(&Announce::Api {
             socket: dir.path().join(SOCKET_FILE).display().to_string(),
             token_file: http
@@ -194,7 +196,7 @@ impl Api {
             http,
         });
         let events = Arc::clone(&local.events);
-        let router = api::client(Arc::new(local), events);
+        let router = api::client(Arc::new(local), events).merge(api::pages(server.door()));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = server.serve_until(router, async {
             // Also if the daemon ends otherwise.

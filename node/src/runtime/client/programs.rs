@@ -1,17 +1,15 @@
 //! Programs of this daemon's that send and receive data beside the texts: what each is known by, and their way to the
 //! client role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shoal_client::{PeerKey, UserRequest};
+use shoal_client::{PeerKey, SendError, UserRequest};
 use shoal_proto::{MessageId, Time};
 use shoal_roles::client::SessionInput;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::daemon::Daemon;
-use super::status;
-use crate::control::protocol::{Refusal, RefusalCode};
 
 /// A program, by the first byte of its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +57,36 @@ pub(crate) enum Wish {
     Send {
         to: PeerKey,
         data: Vec<u8>,
-        answer: oneshot::Sender<Result<(), Refusal>>,
+        answer: oneshot::Sender<Result<(), Unsent>>,
+    },
+    /// To hear which of these contacts are blocked.
+    Blocked {
+        contacts: Vec<PeerKey>,
+        answer: oneshot::Sender<BTreeSet<PeerKey>>,
     },
     /// This is stored elsewhere now, or of no use: it is deleted.
     Read(MessageId),
+}
+
+/// Why the client role sends something to nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// There is no such contact.
+    NoContact,
+    /// The contact is blocked.
+    Blocked,
+    /// For another reason, in words.
+    Refused(String),
+}
+
+impl Unsent {
+    fn of(reason: &SendError) -> Self {
+        match reason {
+            SendError::UnknownContact => Self::NoContact,
+            SendError::Blocked => Self::Blocked,
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 /// Data that may wait for a program: more than the client role tells of before some is read.
@@ -71,7 +95,7 @@ pub(crate) const ARRIVED: usize = 2048;
 /// Where data goes, and who waits for a word of what was sent.
 pub(super) struct Programs {
     boxes: mpsc::Sender<Arrived>,
-    sending: BTreeMap<u64, oneshot::Sender<Result<(), Refusal>>>,
+    sending: BTreeMap<u64, oneshot::Sender<Result<(), Unsent>>>,
 }
 
 impl Programs {
@@ -88,7 +112,7 @@ impl Programs {
     }
 
     /// Tells who waits for this request. False if no program does.
-    pub(super) fn answer(&mut self, request: u64, outcome: Result<(), Refusal>) -> bool {
+    pub(super) fn answer(&mut self, request: u64, outcome: Result<(), Unsent>) -> bool {
         let waiting = self.sending.remove(&request);
         let found = waiting.is_some();
         if let Some(waiting) = waiting {
@@ -105,7 +129,7 @@ impl Daemon {
             Wish::Send { to, data, answer } => {
                 if self.succeeded {
                     let words = "the network's values change: ask again";
-                    drop(answer.send(Err(Refusal::new(RefusalCode::Busy, words))));
+                    drop(answer.send(Err(Unsent::Refused(words.to_owned()))));
                     return;
                 }
                 let request = self.sending.number();
@@ -113,6 +137,19 @@ impl Daemon {
                 let data = Program::MessageBox.tagged(&data);
                 let what = UserRequest::SendData { to, data };
                 self.tell_session(SessionInput::Ask { request, what });
+            }
+            Wish::Blocked {
+                mut contacts,
+                answer,
+            } => {
+                contacts.retain(|it| {
+                    self.session
+                        .client()
+                        .contact(it)
+                        .is_some_and(|it| it.blocked)
+                });
+                // Who asked may be gone.
+                drop(answer.send(contacts.into_iter().collect()));
             }
             Wish::Read(message) => self.tell_session(SessionInput::Read { message }),
         }
@@ -163,11 +200,7 @@ impl Daemon {
     }
 
     /// A request of a program's was refused; false if it is none of theirs.
-    pub(super) fn refused_program(
-        &mut self,
-        request: u64,
-        reason: &shoal_client::SendError,
-    ) -> bool {
-        self.programs.answer(request, Err(status::refusal(reason)))
+    pub(super) fn refused_program(&mut self, request: u64, reason: &SendError) -> bool {
+        self.programs.answer(request, Err(Unsent::of(reason)))
     }
 }

@@ -209,4 +209,78 @@ mod tests {
             RefusalCode::Internal
         );
     }
+
+    /// What the page takes a text of ours for.
+    fn known(table: &str, text: &str) -> Option<&'static str> {
+        let file = include_str!("../../../web/alarms.js");
+        let table = file.split(&format!("const {table} = [\n")).nth(1)?;
+        let lines = table.split("\n];").next()?.lines();
+        let known = lines.map(|line| {
+            let (pattern, name) = line
+                .trim()
+                .strip_prefix("[/")
+                .unwrap()
+                .split_once("/, '")
+                .unwrap();
+            (pattern, name.strip_suffix("'],").unwrap())
+        });
+        let mut found = known.filter(|(pattern, _)| text.contains(pattern));
+        found.next().map(|(_, name)| name)
+    }
+
+    #[test]
+    fn the_page_has_words_for_all_that_can_be_wrong() {
+        use shoal_client::Alarm;
+        let span = shoal_proto::Span::from_secs(60);
+        let alarms = [
+            (Alarm::NoDocument, "no_document"),
+            (Alarm::EntryMissing, "entry_missing"),
+            (Alarm::MailboxMissing, "mailbox_missing"),
+            (Alarm::EntryIsMailbox, "entry_is_mailbox"),
+            (Alarm::LoopsLost(9), "loops_lost"),
+            (Alarm::ReceiptsLost(9), "receipts_lost"),
+            (Alarm::StreamLost(9), "stream_lost"),
+            (Alarm::StreamPaused(span), "stream_paused"),
+            (Alarm::OneCopy, "one_copy"),
+            (Alarm::Storage, "storage"),
+            (Alarm::InboxFull, "inbox_full"),
+            (Alarm::ShareFull, "share_full"),
+            (Alarm::DropIdsRefused, "drops_refused"),
+            (Alarm::DropIdsShared, "drops_shared"),
+            (Alarm::NewerCopy, "newer_copy"),
+            (Alarm::Superseded, "superseded"),
+        ];
+        for (alarm, name) in alarms {
+            assert_eq!(known("KNOWN", &alarm.to_string()), Some(name));
+        }
+        for (by, name) in [
+            (Hindrance::ProviderMissing, "provider_missing"),
+            (Hindrance::Refused, "refused"),
+            (Hindrance::NoAnswer, "no_answer"),
+        ] {
+            assert_eq!(known("OF_MESSAGES", &hindrance(by)), Some(name));
+        }
+        for (text, name) in [
+            (crate::files::SILENT, "silent"),
+            (crate::files::NO_ROOM, "no_room"),
+            (crate::files::NEWCOMER, "newcomer"),
+            (crate::files::FULL, "full"),
+        ] {
+            assert_eq!(known("OF_FILES", text), Some(name));
+        }
+        for name in ["en", "de"] {
+            let words = match name {
+                "en" => include_str!("../../../web/words-en.js"),
+                _ => include_str!("../../../web/words-de.js"),
+            };
+            for (_, alarm) in alarms {
+                for part in ["", "_means", "_do"] {
+                    assert!(
+                        words.contains(&format!("  alarm_{alarm}{part}: '")),
+                        "{alarm}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -97,6 +97,15 @@ pub(in crate::state) fn open(
     open_with(&key, head, sealed).ok_or(OpenError::Passphrase)
 }
 
+/// For fuzzing: looks at what an envelope asks for, and has it ask for next to nothing.
+#[cfg(any(test, fuzzing))]
+pub(in crate::state) fn make_cheap(bytes: &mut [u8]) {
+    if let Some((cost, _)) = bytes.get_mut(9..).and_then(<[u8]>::split_first_chunk_mut) {
+        let _ = Cost::decode(*cost);
+        *cost = Cost::TRIFLING.encode();
+    }
+}
+
 /// Nonce and what is sealed with this key, bound to what else is given.
 pub(super) fn seal_with<R: CryptoRng>(
     key: &[u8; 32],

@@ -9,17 +9,21 @@ use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// As many words as there are.
-pub(super) const WORDS: usize = 24;
+pub const WORDS: usize = 24;
 
 /// Why words are no key. None of what was typed is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum PhraseError {
+#[non_exhaustive]
+pub enum PhraseError {
+    /// There are so many, and not as many as there are to be.
     #[error(
         "these are {0} words, and there are {WORDS}: write all of them, in their order, with spaces between them"
     )]
     Number(usize),
+    /// Those of these places, from 1, are not of the list.
     #[error("{} not of the list: look for a letter that is wrong", places(.0))]
     Unknown(Vec<usize>),
+    /// The check says that it is another one.
     #[error(
         "each word is of the list, and together they are no key: one of them is another one, or two have changed places; \
          look at the paper again"
@@ -36,7 +40,8 @@ fn places(wrong: &[usize]) -> String {
 }
 
 /// The words of a key. They are to be shown, so they are not wiped: the command ends with that.
-pub(super) fn of(keys: &ClientKeys) -> Option<Vec<&'static str>> {
+#[must_use]
+pub fn of(keys: &ClientKeys) -> Option<Vec<&'static str>> {
     let secret = keys.secret();
     let mut mnemonic = Mnemonic::from_entropy_in(Language::English, secret.as_slice()).ok()?;
     let words = mnemonic.words().collect();
@@ -45,7 +50,10 @@ pub(super) fn of(keys: &ClientKeys) -> Option<Vec<&'static str>> {
 }
 
 /// The key of these words.
-pub(super) fn read(typed: &[u8]) -> Result<ClientKeys, PhraseError> {
+///
+/// # Errors
+/// [`PhraseError`], which says by their places what is wrong with them.
+pub fn read(typed: &[u8]) -> Result<ClientKeys, PhraseError> {
     // Large and small letters are the same, and so are all kinds of spaces.
     let typed = Zeroizing::new(typed.to_ascii_lowercase());
     let words = typed.split(u8::is_ascii_whitespace);
@@ -101,7 +109,7 @@ mod tests {
             key(0),
             key(0x7f),
             key(0xff),
-            ClientKeys::generate(&mut shoal_node::seeded().unwrap()),
+            ClientKeys::generate(&mut crate::seeded().unwrap()),
         ] {
             let words = of(&keys).unwrap().join("\n ").to_uppercase();
             assert_eq!(read(words.as_bytes()).unwrap().public(), keys.public());

@@ -1,0 +1,423 @@
+//! The page: how it is served and to whom, the way to it, and, where that is asked for, all of it in a browser:
+//! `.ci/run web`.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::process::Signal;
+use serde_json::Value;
+use sha2::Sha256;
+use shoal_node::control::{ControlClient, ControlServer, Token, api};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::api_server::Fake;
+use crate::api_support::{Answer, Raw, get, post, request};
+use crate::e2e::{Daemon, LONG, Place, free_port, said, shoal, signal};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+struct Scene {
+    dir: tempfile::TempDir,
+    address: String,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = ControlServer::bind(dir.path()).unwrap();
+        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let address = server.also_at(anywhere, Token::known(TOKEN)).await.unwrap();
+        let fake = Fake::new();
+        let events = Arc::clone(&fake.events);
+        let router = api::client(Arc::new(fake), events).merge(api::pages(server.door()));
+        Self {
+            dir,
+            address: address.to_string(),
+            serving: tokio::spawn(server.serve_until(router, std::future::pending())),
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let host = [("Host", self.address.as_str())];
+        let asked = request(method, path, &[&host[..], headers].concat());
+        let mut raw = Raw::tcp(&self.address).await;
+        raw.ask(asked).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_served_to_who_has_no_token_and_may_do_nothing_but_ask_the_api() {
+    let scene = Scene::start().await;
+    let page = scene.ask("GET", "/", &[]).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    let policy = &page.headers["content-security-policy"];
+    let rules: Vec<&str> = policy.split("; ").collect();
+    for rule in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ] {
+        assert!(rules.contains(&rule), "{rule}: {policy}");
+    }
+    assert_eq!(rules.len(), 10, "{policy}");
+    let html = String::from_utf8(page.body).unwrap();
+    let named: Vec<&str> = html
+        .split('"')
+        .filter(|text| text.starts_with("/web/"))
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    for path in named {
+        let file = scene.ask("GET", path, &[]).await;
+        assert_eq!(file.status, 200, "{path}");
+        let kind = file.headers["content-type"].as_str();
+        match Path::new(path).extension().and_then(|it| it.to_str()) {
+            Some("js") => assert_eq!(kind, "text/javascript; charset=utf-8"),
+            Some("css") => assert_eq!(kind, "text/css; charset=utf-8"),
+            _ => assert_eq!(kind, "image/svg+xml"),
+        }
+        for (name, value) in [
+            ("content-security-policy", policy.as_str()),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-embedder-policy", "require-corp"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(file.headers[name], value, "{path}");
+        }
+        let mut raw = Raw::tcp(&scene.address).await;
+        let asked = request("HEAD", path, &[("Host", &scene.address)]);
+        raw.write(asked).await;
+        assert_eq!(raw.head().await.unwrap().status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_of_the_page_is_none() {
+    let scene = Scene::start().await;
+    for path in [
+        "/web/",
+        "/web/none.js",
+        "/web/../api.token",
+        "/web/..%2fapi.token",
+        "/web/%2fetc%2fpasswd",
+        "/web/a/b",
+        "/web/main.js%00",
+    ] {
+        let told = scene.ask("GET", path, &[]).await;
+        assert_eq!(told.status, 404, "{path}");
+        assert_eq!(told.code(), "not_found");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let told = scene.ask(method, "/", &[]).await;
+        assert_eq!((told.status, &*told.code()), (401, "unauthorized"));
+    }
+    for path in ["/", "/web/main.js"] {
+        for (name, value) in [
+            ("Origin", "https://evil.example"),
+            ("Origin", "null"),
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+        ] {
+            let told = scene.ask("GET", path, &[(name, value)]).await;
+            assert_eq!((told.status, &*told.code()), (403, "forbidden"), "{value}");
+        }
+        let mut raw = Raw::tcp(&scene.address).await;
+        let rebound = get(path, &[("Host", "evil.example")]);
+        assert_eq!(raw.ask(rebound).await.unwrap().status, 403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_s_own_origin_may_ask_and_none_beside_it() {
+    let scene = Scene::start().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let port = scene.address.rsplit(':').next().unwrap();
+    let ours = format!("http://{}", scene.address);
+    let with = async |origin: &str| {
+        let headers = [("Authorization", bearer.as_str()), ("Origin", origin)];
+        scene.ask("GET", "/v1/status", &headers).await
+    };
+    let told = with(&ours).await;
+    assert_eq!(told.status, 200);
+    assert_eq!(told.headers["cross-origin-resource-policy"], "same-origin");
+    for other in [
+        format!("https://{}", scene.address),
+        format!("http://localhost:{port}"),
+        format!("http://[::1]:{port}"),
+        format!("{ours}/"),
+        format!("{ours}.evil.example"),
+        "http://127.0.0.1".to_owned(),
+        "http://127.0.0.1:1".to_owned(),
+    ] {
+        assert_eq!(with(&other).await.status, 403, "{other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_proves_that_it_has_the_token_without_showing_it() {
+    let scene = Scene::start().await;
+    let port: u16 = scene.address.rsplit(':').next().unwrap().parse().unwrap();
+    let challenge = "ab".repeat(32);
+    let told = scene
+        .ask("GET", &format!("/web/proof/{challenge}"), &[])
+        .await;
+    assert_eq!(told.status, 200);
+    let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
+    mac.update(format!("shoal page {port} {challenge}").as_bytes());
+    let proof = HEXLOWER.encode(&mac.finalize().into_bytes());
+    assert_eq!(told.json()["proof"], proof);
+    for wrong in ["ab", &"zz".repeat(32), &"ab".repeat(33), &"é".repeat(32)] {
+        let path = format!("/web/proof/{wrong}").replace('é', "%c3%a9");
+        assert_eq!(scene.ask("GET", &path, &[]).await.status, 404, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qr_code_is_drawn_of_what_is_asked_for_and_nothing_else() {
+    let scene = Scene::start().await;
+    let mut raw = Raw::unix(scene.dir.path()).await;
+    let asked = post("/v1/qr", &[], r#"{"text":"SHOAL:ABC"}"#);
+    let told = raw.ask(asked).await.unwrap();
+    assert_eq!(told.status, 200);
+    let told = told.json();
+    let rows = told["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 21);
+    assert!(rows[0].as_str().unwrap().starts_with("1111111"));
+    let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(3000));
+    let refused = raw.ask(post("/v1/qr", &[], &long)).await.unwrap();
+    assert_eq!((refused.status, &*refused.code()), (422, "invalid"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_the_page_is_told_by_the_socket() {
+    let scene = Scene::start().await;
+    let mut client = ControlClient::connect(scene.dir.path()).await.unwrap();
+    let page = client.page().await.unwrap();
+    assert_eq!(page.http, format!("http://{}", scene.address));
+}
+
+/// A client whose daemon runs, in a network that is never there.
+async fn alone(place: &Place, arguments: &[&str]) -> Daemon {
+    found(place).await;
+    let init = ["client", "init", "--network", "network.toml"];
+    place.json(&[&init[..], &["--dir", "alice"]].concat()).await;
+    let mut daemon = place.start("alice", &[&["daemon"][..], arguments].concat());
+    daemon.event("serving").await;
+    daemon
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shoal_web_says_what_to_do_where_the_door_is_shut() {
+    let place = Place::new();
+    let web = ["web", "--dir", "alice"];
+    let none = place.run(&web).await;
+    assert_eq!(none.status.code(), Some(2), "{}", said(&none));
+    let daemon = alone(&place, &[]).await;
+    let shut = place.run(&web).await;
+    assert_eq!(shut.status.code(), Some(3), "{}", said(&shut));
+    let words = String::from_utf8_lossy(&shut.stderr);
+    assert!(
+        words.contains("--api 127.0.0.1:4150") && words.contains("api.listen"),
+        "{words}"
+    );
+    daemon.interrupt();
+    daemon.stopped().await;
+    let gone = place.run(&web).await;
+    assert_eq!(gone.status.code(), Some(3), "{}", said(&gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
+    let place = Place::new();
+    let at = format!("127.0.0.1:{}", free_port());
+    let _daemon = alone(&place, &["--api", &at]).await;
+    let token = std::fs::read_to_string(place.file("alice/api.token")).unwrap();
+    let link = format!("http://{at}/#{}", token.trim());
+    let told = place.json(&["web", "--dir", "alice"]).await;
+    assert_eq!(
+        (&told["link"], &told["opened"]),
+        (&link.clone().into(), &false.into())
+    );
+    assert!(!place.file("alice/page.html").exists());
+
+    // A browser, or what is taken for one, that writes down what it is started with.
+    let bin = place.file("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let opener = bin.join("xdg-open");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" > {}\n",
+        place.file("opened").display()
+    );
+    std::fs::write(&opener, script).unwrap();
+    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = shoal(&["web", "--open", "--dir", "alice"]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", bin.display()));
+    command.current_dir(place.path());
+    for _ in 0..2 {
+        let output = timeout(LONG, command.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let opened = std::fs::read_to_string(place.file("opened")).unwrap();
+        assert!(opened.trim().ends_with("page.html"), "{opened}");
+        assert!(
+            !opened.contains(token.trim()),
+            "command lines are seen by all"
+        );
+        let file = place.file("alice/page.html");
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let page = std::fs::read_to_string(&file).unwrap();
+        assert!(page.contains(&format!("url={link}\"")), "{page}");
+        // One that was there before has no say in who may read the next.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_stays_up_with_both_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = [
+        "demo",
+        "--web",
+        "--json",
+        "--dir",
+        dir.path().to_str().unwrap(),
+    ];
+    let mut command = shoal(&demo);
+    // Nothing is opened on the screen of who runs the tests.
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(3 * LONG, lines.next_line())
+        .await
+        .expect("it is told");
+    let told: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+    assert_eq!(told["delivered"], true);
+    for name in ["alice", "bob"] {
+        let link = told["pages"][name].as_str().unwrap();
+        let (address, token) = link.split_once("/#").unwrap();
+        let address = address.strip_prefix("http://").unwrap();
+        let host = ("Host", address);
+        let mut raw = Raw::tcp(address).await;
+        assert_eq!(raw.ask(get("/", &[host])).await.unwrap().status, 200);
+        let bearer = format!("Bearer {token}");
+        let asked = get("/v1/contacts", &[host, ("Authorization", &bearer)]);
+        let contacts = raw.ask(asked).await.unwrap().json();
+        assert_eq!(contacts["contacts"].as_array().unwrap().len(), 1);
+    }
+    signal(&child, Signal::INT);
+    let status = timeout(LONG, child.wait()).await.expect("it ends").unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// Three layers and three providers, so that a client has two mailboxes and another entry.
+const NODES: [&str; 6] = ["mix-1", "mix-2", "mix-3", "one", "two", "three"];
+
+/// Makes the file of a network of them.
+async fn found(place: &Place) {
+    for name in NODES {
+        let port = free_port();
+        let role = match name.starts_with("mix") {
+            true => "mix",
+            false => "provider",
+        };
+        place.init(role, name, port, port).await;
+    }
+    let make = [
+        "network",
+        "new",
+        "--name",
+        "try",
+        "--out",
+        "network.toml",
+        "--from-dir",
+    ];
+    place.json(&[&make[..], &NODES].concat()).await;
+}
+
+async fn network(place: &Place) -> Vec<Daemon> {
+    found(place).await;
+    let mut nodes: Vec<Daemon> = NODES.map(|name| place.start_node(name)).into();
+    for node in &mut nodes {
+        node.event("ready").await;
+    }
+    nodes
+}
+
+/// Takes some minutes. `SHOAL_WEB_SHOTS` names a folder for pictures of every view, `SHOAL_WEB_PICTURES` one for
+/// those of the documents.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_does_in_a_browser_what_its_users_do() {
+    if std::env::var_os("SHOAL_WEB_DEMANDED").is_none() {
+        eprintln!("left out: `.ci/run web` runs the page in a browser");
+        return;
+    }
+    let place = Place::new();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web");
+    let to = place.file("browser");
+    std::fs::create_dir(&to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    npm.current_dir(&to);
+    let output = timeout(5 * LONG, npm.output())
+        .await
+        .expect("it ends")
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+
+    let nodes = network(&place).await;
+    for name in ["alice", "bob"] {
+        let init = ["client", "init", "--network", "network.toml", "--dir", name];
+        place.json(&init).await;
+    }
+    let ports = [free_port(), free_port(), free_port()].map(|port| port.to_string());
+    let mut script = Command::new("node");
+    script.arg("run.mjs").current_dir(&to).kill_on_drop(true);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
+        script.env_remove(name);
+    }
+    for name in ["SHOAL_WEB_SHOTS", "SHOAL_WEB_PICTURES", "SHOAL_WEB_LIVE"] {
+        if let Some(folder) = std::env::var_os(name) {
+            script.env(name, folder);
+        }
+    }
+    script
+        .env("SHOAL_BIN", env!("CARGO_BIN_EXE_shoal"))
+        .env("SHOAL_PLACE", place.path())
+        .env("SHOAL_PORTS", ports.join(","));
+    let status = timeout(15 * LONG, script.status()).await.expect("it ends");
+    assert!(status.unwrap().success(), "it says above what failed");
+    crate::e2e::stop(nodes).await;
+}
