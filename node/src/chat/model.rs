@@ -382,6 +382,10 @@ pub(super) struct Model {
     /// What is written, for each contact; of nobody while nobody is written to.
     pub(super) editors: BTreeMap<Option<String>, Editor>,
     pub(super) pending: VecDeque<Pending>,
+    /// Who has come by an invitation, and is not known yet.
+    pub(super) met: Vec<String>,
+    /// When it is looked again who there is.
+    pub(super) people_until: Time,
     /// What is asked again when the daemon is there again.
     pub(super) again: Vec<Ask>,
     pub(super) taken: BTreeMap<String, Taken>,
@@ -421,6 +425,8 @@ impl Model {
             wanted,
             editors: BTreeMap::new(),
             pending: VecDeque::new(),
+            met: Vec::new(),
+            people_until: Time::default(),
             again: Vec::new(),
             taken: BTreeMap::new(),
             lives: BTreeMap::new(),

@@ -232,13 +232,19 @@ mod tests {
         child.args(["--ignored", "--exact", "--nocapture"]);
         child.arg("chat::terminal::tests::panics_on_the_screen");
         child.stdin(stdio()).stdout(stdio()).stderr(stdio());
-        let mut child = child.spawn().unwrap();
-        assert!(!child.wait().unwrap().success());
+        let reader = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            // The end of a terminal is told as an error.
+            let _ = File::from(near).read_to_end(&mut said);
+            said
+        });
+        let mut running = child.spawn().unwrap();
+        // It holds the terminal, too.
+        drop(child);
+        assert!(!running.wait().unwrap().success());
         assert!(is_line_by_line(&far));
         drop(far);
-        let mut said = Vec::new();
-        // The end of a terminal is told as an error.
-        let _ = File::from(near).read_to_end(&mut said);
+        let said = reader.join().unwrap();
         let said = String::from_utf8_lossy(&said);
         let at = |what: &str| {
             said.rfind(what)

@@ -16,6 +16,8 @@ use crate::control::protocol::{Contact, FileState, FileStatus, Status};
 /// When a text is tried again that the daemon could not take.
 const SOON: Span = Span::from_secs(2);
 const LATER: Span = Span::from_secs(5);
+/// How often it is looked who there is.
+const PEOPLE: Span = Span::from_secs(10);
 /// Lines of a conversation that are told when it is opened in the linear mode.
 const FIRST_TOLD: usize = 10;
 /// Columns of a text's beginning by which it is named.
@@ -134,6 +136,12 @@ impl Model {
 
     fn tick(&mut self, now: Time) {
         self.want(Look::Status);
+        // Others may have changed what no event tells of: a name, say.
+        if now >= self.people_until {
+            self.people_until = now + PEOPLE;
+            self.want(Look::Contacts);
+            self.want(Look::Invitations);
+        }
         for look in Look::ALL {
             if self.looks.is_due(look) {
                 self.want(look);
@@ -207,11 +215,8 @@ impl Model {
                 self.mention_text(&message, if read { "read" } else { "delivered" });
             }
             News::Met { contact } => {
+                self.met.push(contact);
                 self.looks_of_people();
-                self.say(&format!(
-                    "Somebody has come by your invitation: {}. /number has what to compare.",
-                    &*self.name(&contact)
-                ));
             }
             News::Leaked { contact } => {
                 self.looks_of_people();
@@ -559,6 +564,16 @@ impl Model {
                 Ok(key) => self.open(&key),
                 Err(words) => self.say(&format!("{words}.")),
             }
+        }
+        let known = |key: &String| self.people.iter().any(|it| it.contact.key == *key);
+        let (known, met) = std::mem::take(&mut self.met).into_iter().partition(known);
+        self.met = met;
+        let known: Vec<String> = known;
+        for key in known {
+            self.say(&format!(
+                "Somebody has come by your invitation: {}. /number has what to compare.",
+                &*self.name(&key)
+            ));
         }
         if self.looks.are_known() && !std::mem::replace(&mut self.greeted, true) {
             let new: Vec<String> = self

@@ -207,7 +207,7 @@ fn link_of(contents: &str) -> String {
 }
 
 /// What somebody could write to take the screen over.
-const HOSTILE: &str = "\u{1b}[2J\u{1b}[1;1HOWNED\u{1b}]0;title\u{7}\u{202e}evil\u{200b}\r\n> you, now: read\n日本語\u{301}\u{301}\u{301}\u{301}";
+const HOSTILE: &str = "\u{1b}[2J\u{1b}[1;1HOWNED\u{1b}]0;title\u{7} \u{202e}evil\u{200b}\r\n> you, now: read\n日本語\u{301}\u{301}\u{301}\u{301}";
 
 /// Hostile texts and names, as the terminal has them.
 async fn attack(place: &Place, alice: &mut OnTerminal, bob: &mut InLines) {
@@ -217,10 +217,7 @@ async fn attack(place: &Place, alice: &mut OnTerminal, bob: &mut InLines) {
     place.json(&send).await;
     let shown = alice.until("\\u{1b}[2J").await;
     assert!(shown.starts_with(" Shoal: "), "{shown}");
-    assert!(
-        !shown.contains("title\n") && shown.contains("\\u{202e}evil\\u{200b}"),
-        "{shown}"
-    );
+    assert!(shown.contains("\\u{202e}evil\\u{200b}"), "{shown}");
     // What imitates a head stands behind the mark of a text.
     let row = shown
         .lines()
@@ -232,11 +229,8 @@ async fn attack(place: &Place, alice: &mut OnTerminal, bob: &mut InLines) {
         "\u{301}".repeat(16),
         "語".repeat(4)
     );
-    place
-        .json(&["contact", "rename", "--dir", "alice", "Bob", &name])
-        .await;
-    alice.keys("/open B\r");
-    alice.until("you write to B").await;
+    alice.keys(&format!("/rename {name}\r"));
+    alice.until("Changed: B").await;
     // The cursor is where one writes, whatever stands above.
     alice
         .until_it("the cursor", |screen| {
@@ -244,16 +238,15 @@ async fn attack(place: &Place, alice: &mut OnTerminal, bob: &mut InLines) {
         })
         .await;
     let frame = |screen: &vt100::Screen| {
-        (3..ROWS - 2).all(|row| {
+        (3..ROWS - 6).all(|row| {
             screen
                 .cell(row, 26)
                 .is_some_and(|cell| cell.contents() == "│")
         })
     };
     alice.until_it("the frame", frame).await;
-    place
-        .json(&["contact", "rename", "--dir", "alice", &name, "Bob"])
-        .await;
+    alice.keys("/rename Bob\r");
+    alice.until("Changed: Bob (not verified)").await;
 
     let send = [
         "client", "send", "--dir", "alice", "Bob", HOSTILE, "--wait", "none",
@@ -329,7 +322,10 @@ async fn two_people_meet_write_and_end_it() {
     bob.line("Hello Alice").await;
     bob.until("Taken: it is stored at Alice's mailbox").await;
     bob.until("Your text to Alice (Hello Alice): stored").await;
-    alice.until("Somebody has come by your invitation").await;
+    alice
+        .until("Somebody has come by your invitation: Bob")
+        .await;
+    alice.keys("\u{1b}");
     let shown = alice.until("1 new Bob").await;
     assert!(
         !shown.contains("│ Hello Alice"),
