@@ -10,6 +10,7 @@ import { fileName, line } from './text.js';
 import { clock, count, day, duration, moment, say, size } from './words.js';
 
 const FINAL = new Set(['stored', 'delivered', 'read', 'expired']);
+const FRESH_US = 30e6;
 const ICONS = { queued: 'clock', sent: 'sent', stored: 'stored', delivered: 'delivered', read: 'delivered', expired: 'failed' };
 
 export function view(app, key) {
@@ -31,6 +32,7 @@ export function view(app, key) {
 
   const shown = new Map();
   const states = new Map();
+  const behind = new Map();
   let writing = null;
   let toEnd = true;
   let readUpTo = 0;
@@ -75,7 +77,10 @@ export function view(app, key) {
     for (const file of [...filesOf(key)].sort((one, other) => one.begun_at_us - other.begun_at_us)) {
       const at = minute(file.begun_at_us);
       if (at < first) continue;
-      const after = found.findLastIndex((it) => minute(it.micros) <= at);
+      // Of lines only the minute is known: what is begun in sight stays behind those that were there.
+      if (!behind.has(file.file)) behind.set(file.file, said && now - file.begun_at_us < FRESH_US ? lines.at(-1)?.number ?? 0 : null);
+      const number = behind.get(file.file);
+      const after = found.findLastIndex((it) => number === null ? minute(it.micros) <= at : it.line ? it.line.number <= number : it.micros <= file.begun_at_us);
       found.splice(after + 1, 0, { id: `file-${file.file}`, micros: file.begun_at_us, file });
     }
     return found;

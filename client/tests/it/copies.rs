@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use shoal_client::{Alarm, ClientConfig, ClientEvent, MessageState, SendError};
 use shoal_proto::NodeId;
 
-use crate::world::{Answer, World, params, secs, to_invite};
+use crate::world::{Answer, World, one_layer, secs, to_invite};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
 
 /// Alice, who has one mailbox, and Bob, who has two and is online.
 fn two(seed: u64) -> World {
-    let mut world = World::new(seed, params(3600));
+    let mut world = World::new(seed, one_layer(3600));
     world.add(0, "quick");
     world.add_two([1, 2], "calm");
     world.attach(ALICE, 1);
@@ -83,7 +83,7 @@ fn a_text_goes_to_both_and_is_told_once() {
 /// answer.
 #[test]
 fn one_copy_goes_to_the_first_and_to_the_other_if_that_is_gone() {
-    let mut params = params(3600);
+    let mut params = one_layer(3600);
     params.profiles.get_mut("quick").unwrap().copies = 1;
     let mut world = World::new(3, params);
     world.add(0, "quick");
@@ -222,7 +222,7 @@ fn long_texts_outlive_either_as_well() {
 #[test]
 fn mailboxes_are_drawn_apart_and_kept() {
     let mut met = BTreeSet::<NodeId>::new();
-    let mut world = World::new(20, params(3600));
+    let mut world = World::new(20, one_layer(3600));
     for _ in 0..20 {
         let who = world.add_with(ClientConfig::default());
         world.input(who, to_invite(1));
@@ -252,7 +252,7 @@ fn mailboxes_are_drawn_apart_and_kept() {
 #[test]
 fn a_named_entry_is_no_mailbox() {
     for seed in 0..10 {
-        let mut world = World::new(seed, params(3600));
+        let mut world = World::new(seed, one_layer(3600));
         let entry = world.providers()[0];
         let config = ClientConfig {
             entry: Some(entry),
@@ -268,7 +268,7 @@ fn a_named_entry_is_no_mailbox() {
 
 #[test]
 fn what_can_not_be_saved_is_not_written_to() {
-    let mut world = World::new(30, params(3600));
+    let mut world = World::new(30, one_layer(3600));
     let who = world.add_with(ClientConfig::default());
     world.hosts[who].disk_full = true;
     world.attach(who, 0);

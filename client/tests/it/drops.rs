@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use shoal_client::{Alarm, ClientEvent};
 use shoal_packet::command::DropChange;
 
-use crate::world::{World, params, secs};
+use crate::world::{World, one_layer, secs};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
 
 /// Alice, with her mailbox at provider 0, and Bob, who is attached and writes back to nobody.
 fn two(seed: u64) -> World {
-    let mut world = World::new(seed, params(3600));
+    let mut world = World::new(seed, one_layer(3600));
     world.add(0, "quick");
     world.add(1, "calm");
     world.attach(ALICE, 1);

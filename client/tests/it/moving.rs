@@ -9,14 +9,14 @@ use shoal_client::{
 use shoal_packet::command::{DropChange, Share};
 use shoal_proto::{NodeId, Span};
 
-use crate::world::{World, params, secs};
+use crate::world::{World, one_layer, secs};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
 
 /// A place lives an hour and a half, so a day has three minutes; messages are kept for ten.
 pub(crate) fn quick_places() -> shoal_topology::NetworkParameters {
-    let mut params = params(36_000);
+    let mut params = one_layer(36_000);
     params.place_life = secs(5400.0);
     params.time_to_live = secs(600.0);
     slow(&mut params);
@@ -447,7 +447,7 @@ fn the_place_for_strangers_has_a_share_of_its_own_whoever_is_invited() {
 #[test]
 fn a_move_moves_no_frame() {
     let frames = |life: f64| {
-        let mut params = params(36_000);
+        let mut params = one_layer(36_000);
         params.place_life = secs(life);
         params.time_to_live = secs(600.0);
         slow(&mut params);

@@ -6,12 +6,12 @@ use shoal_client::ClientConfig;
 use shoal_proto::Span;
 use shoal_topology::TokenDemand;
 
-use crate::world::{World, params, secs};
+use crate::world::{World, one_layer, secs};
 
 const ALICE: usize = 0;
 
 fn alice(seed: u64, demand: Option<TokenDemand>, config: ClientConfig) -> World {
-    let mut params = params(36_000);
+    let mut params = one_layer(36_000);
     params.place_life = secs(7200.0);
     params.time_to_live = secs(600.0);
     let mut world = World::new(seed, params);

@@ -253,6 +253,15 @@ pub(crate) fn params(epoch_secs: u64) -> NetworkParameters {
     params
 }
 
+/// The same for tests that go on for long: one layer of mixes. Nearly all that a test takes is the packets' keys,
+/// hop by hop, and how many hops there are shows to nobody but the packets.
+pub(crate) fn one_layer(epoch_secs: u64) -> NetworkParameters {
+    NetworkParameters {
+        layers: 1,
+        ..params(epoch_secs)
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64, params: NetworkParameters) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);

@@ -1,5 +1,7 @@
 //! The core and its two views, without any daemon: what is asked, what is shown, and what cannot be shown.
 
+mod picture;
+
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

@@ -132,6 +132,9 @@ async fn what_is_no_file_of_the_page_is_none() {
         assert_eq!(told.status, 404, "{path}");
         assert_eq!(told.code(), "not_found");
     }
+    let mut local = Raw::unix(scene.dir.path()).await;
+    let told = local.ask(request("POST", "/", &[])).await.unwrap();
+    assert_eq!((told.status, &*told.code()), (405, "method"));
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let told = scene.ask(method, "/", &[]).await;
         assert_eq!((told.status, &*told.code()), (401, "unauthorized"));

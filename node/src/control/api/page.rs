@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::super::protocol::{Refusal, RefusalCode};
 use super::super::server::TcpDoor;
-use super::super::wire::{Json, no_such_path};
+use super::super::wire::{Json, no_such_method, no_such_path};
 
 /// Below which path all of the page's files but the first are.
 const FOLDER: &str = "/web/";
@@ -109,6 +109,7 @@ pub fn pages(door: Option<TcpDoor>) -> Router {
         .route("/web/proof/{challenge}", get(proof))
         .route("/web/{name}", get(file))
         .route("/v1/page", get(place))
+        .method_not_allowed_fallback(no_such_method)
         .with_state(door)
 }
 
