@@ -214,6 +214,16 @@ pub(super) enum Ask {
     RemoveFile(String),
 }
 
+impl Ask {
+    /// Whether what is typed next may depend on the answer. What is looked at again and again is not waited for.
+    pub(super) const fn is_waited_for(&self) -> bool {
+        !matches!(
+            self,
+            Self::Status | Self::Contacts | Self::Conversations | Self::Invitations | Self::Files
+        )
+    }
+}
+
 /// What the daemon answered.
 pub(super) enum Reply {
     Done,

@@ -40,7 +40,7 @@ struct Chat {
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
     tick: Interval,
     clock: Clock,
-    /// Asked, and not answered.
+    /// Of what is waited for: asked, and not answered.
     asked: usize,
 }
 
@@ -81,7 +81,9 @@ impl Chat {
     }
 
     fn take(&mut self, input: Input) {
-        if let Input::Answer(..) = input {
+        if let Input::Answer(ask, _) = &input
+            && ask.is_waited_for()
+        {
             self.asked = self.asked.saturating_sub(1);
         }
         let now = self.now();
@@ -93,7 +95,7 @@ impl Chat {
         while let Some(effect) = self.model.poll_effect() {
             match effect {
                 Effect::Ask(ask) => {
-                    self.asked += 1;
+                    self.asked += usize::from(ask.is_waited_for());
                     if let Some(refused) = self.lanes.ask(ask) {
                         self.take(refused);
                     }

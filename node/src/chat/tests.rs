@@ -1,8 +1,8 @@
 //! The core and its two views, without any daemon: what is asked, what is shown, and what cannot be shown.
 
-mod picture;
-
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod picture;
 
 use proptest::prelude::*;
 use ratatui::backend::{CrosstermBackend, TestBackend};
