@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_client::ClientEvent;
 use shoal_harness::{LinkDelay, Network, Party};
-use shoal_proto::{MessageId, NodeId, Span, Time};
+use shoal_proto::{NodeId, Span};
 
 use crate::support::{START, close_books, secs};
 
@@ -89,20 +89,28 @@ fn send_for(network: &mut Network, from: &[Party], seconds: u64) -> Came {
         network.run_for(secs(3)).unwrap();
     }
     let after = counted(network);
-    network.run_for(secs(300)).unwrap();
-    let mut accepted: BTreeMap<MessageId, Time> = BTreeMap::new();
-    let mut took = Vec::new();
-    for happening in network.take_happenings() {
-        match happening.client_event() {
-            Some(ClientEvent::Accepted { message, .. }) => {
-                accepted.insert(*message, happening.at);
-            }
-            Some(ClientEvent::Stored { message }) => {
-                if let Some(since) = accepted.remove(message) {
-                    took.push(happening.at.since(since).as_secs_f64());
+    let (mut accepted, mut took) = (BTreeMap::new(), Vec::new());
+    let mut look = |network: &mut Network| {
+        for happening in network.take_happenings() {
+            match happening.client_event() {
+                Some(ClientEvent::Accepted { message, .. }) => {
+                    accepted.insert(*message, happening.at);
                 }
+                Some(ClientEvent::Stored { message }) => {
+                    if let Some(since) = accepted.remove(message) {
+                        took.push(happening.at.since(since).as_secs_f64());
+                    }
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        accepted.is_empty()
+    };
+    // Five minutes, or until nothing is left to wait for.
+    for _ in 0..300 {
+        network.run_for(secs(1)).unwrap();
+        if look(network) {
+            break;
         }
     }
     Came {

@@ -138,6 +138,8 @@ pub(crate) struct Node {
     pub(crate) forgets: bool,
     /// The network's file that it goes by since it was last started.
     pub(crate) file: Option<Arc<NetworkParameters>>,
+    /// Its hash, which takes long where it is asked for at each message.
+    speaks: Option<NetworkHash>,
     /// Nobody gets through to it, and it gets through to others.
     pub(crate) unreachable: bool,
     /// Where it is, if not where it says that it is by its number.
@@ -163,6 +165,7 @@ impl Node {
             serves: BTreeMap::new(),
             forgets: false,
             file: None,
+            speaks: None,
             unreachable: false,
             port: None,
             starts: 0,
@@ -458,6 +461,7 @@ impl Harness {
         let successors = Vec::from_iter(successors);
         let params = Arc::new((*self.params).clone().at(&successors, now, None));
         node.file = Some(Arc::clone(&params));
+        node.speaks = Some(params.hash());
         let mut directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
         if self.watches {
             directory.watch();
@@ -605,7 +609,7 @@ impl Harness {
 
     /// The hash by which a node names what it speaks.
     fn speaks(&self, index: usize) -> Option<NetworkHash> {
-        self.nodes[index].file.as_ref().map(|file| file.hash())
+        self.nodes[index].speaks
     }
 
     /// Whether a node answers another: who goes by a file answers those of the file before, too.
