@@ -59,7 +59,14 @@ fn svg(cells: &Buffer) -> String {
                 false => "",
             };
             let text = text.trim_end().replace('&', "&amp;").replace('<', "&lt;");
-            let long = u16::try_from(text.replace("&amp;", "&").replace("&lt;", "<").chars().count()).unwrap() * WIDE;
+            let long = u16::try_from(
+                text.replace("&amp;", "&")
+                    .replace("&lt;", "<")
+                    .chars()
+                    .count(),
+            )
+            .unwrap()
+                * WIDE;
             let _ = writeln!(
                 svg,
                 "<text x=\"{left}\" y=\"{}\" fill=\"{ink}\" textLength=\"{long}\" lengthAdjust=\"spacingAndGlyphs\"{weight}{dim}>{text}</text>",
@@ -107,7 +114,15 @@ fn the_picture_in_the_documents_is_what_the_chat_shows() {
     .collect();
     play.open_bob();
     for second in 1..4_u64 {
-        for (name, count) in [("sent_real", 1), ("sent_dummy", 1), ("sent_loop", 2), ("sent_drop", 1), ("sent_mailbox", 1), ("filler", 7), ("receipts_stored", 1)] {
+        for (name, count) in [
+            ("sent_real", 1),
+            ("sent_dummy", 1),
+            ("sent_loop", 2),
+            ("sent_drop", 1),
+            ("sent_mailbox", 1),
+            ("filler", 7),
+            ("receipts_stored", 1),
+        ] {
             play.status.counters.insert(name.to_owned(), second * count);
         }
         play.now = NOW + Span::from_secs(second);
@@ -123,5 +138,8 @@ fn the_picture_in_the_documents_is_what_the_chat_shows() {
         std::fs::write(&path, &drawn).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == drawn, "docs/pictures/chat.svg is not what the chat shows; run `UPDATE_DOCS=1 cargo test -p shoal-node --lib chat`");
+    assert!(
+        kept == drawn,
+        "docs/pictures/chat.svg is not what the chat shows; run `UPDATE_DOCS=1 cargo test -p shoal-node --lib chat`"
+    );
 }
