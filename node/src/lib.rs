@@ -37,6 +37,7 @@ pub mod logging;
 mod messagebox;
 pub mod metrics;
 pub mod net;
+pub mod profiles;
 pub mod runtime;
 mod seed;
 pub mod state;

@@ -22,8 +22,8 @@ use shoal_proto::{NodeId, Span};
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
     Choice, Client, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientPassphrase,
-    ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, NewClient, Until,
-    WaitFor,
+    ClientProfile, ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait,
+    NewClient, Until, WaitFor,
 };
 pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,

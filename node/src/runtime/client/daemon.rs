@@ -22,6 +22,7 @@ use crate::control::protocol::{
     Response, Status,
 };
 use crate::files::Cut;
+use crate::profiles::profiles;
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 
@@ -429,6 +430,10 @@ impl Daemon {
             Request::Messages { after, limit, .. } => self.messages(after, limit),
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
+            Request::Profiles { users } => {
+                let all = profiles(&self.params, &self.profile, users);
+                Ok(Response::Profiles(Box::new(all)))
+            }
             Request::Invite(invite) => return self.invite(&invite, answer),
             Request::Invitations => Ok(Response::Invitations(self.invitations())),
             Request::Revoke { id } => return self.revoke(&id, answer),
