@@ -41,6 +41,7 @@ mod messagebox;
 pub mod metrics;
 pub mod net;
 pub mod page;
+pub mod profiles;
 pub mod qr;
 pub mod runtime;
 mod seed;

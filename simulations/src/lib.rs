@@ -56,6 +56,7 @@ pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod plot;
+pub mod profiles;
 pub mod reproduce;
 pub mod run;
 pub mod scenario;

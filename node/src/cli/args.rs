@@ -25,8 +25,8 @@ pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::chat::Chat;
 pub(super) use self::client::{
     Choice, Client, ClientDaemon, ClientEntries, ClientHistory, ClientInit, ClientOutgoing,
-    ClientPassphrase, ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait,
-    NewClient, Until, WaitFor,
+    ClientPassphrase, ClientProfile, ClientReceive, ClientSend, ClientStatus, ClientStop,
+    ClientTrust, ClientWait, NewClient, Until, WaitFor,
 };
 pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,

@@ -7,6 +7,7 @@ pub(super) mod init;
 mod message;
 mod outgoing;
 mod passphrase;
+mod profile;
 mod receive;
 mod send;
 mod stop;
@@ -35,6 +36,7 @@ pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
         ))),
         Client::Entries(args) => entries::run(&args, json),
         Client::Trust(args) => trust::run(&args, json),
+        Client::Profile(args) => profile::run(&args, json),
         Client::Run(_) => Err(Failure::usage(anyhow::anyhow!(
             "`shoal client run` is `shoal daemon` now, with the same flags"
         ))),

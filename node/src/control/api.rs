@@ -27,7 +27,7 @@ use super::events::Events;
 use super::places::{Seat, Wait};
 use super::protocol::{
     Accepted, HealthReport, IdempotencyKey, MAX_OUTGOING, MAX_PAGE, Messages, OutgoingPage,
-    Progress, Refusal, RefusalCode, Request, Response, Status,
+    Profiles, Progress, Refusal, RefusalCode, Request, Response, Status,
 };
 use super::server::Handler;
 use super::wire::{Given, Json, Nothing, Params, json, no_such_method, no_such_path};
@@ -60,6 +60,7 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
+        .route("/v1/profiles", get(profiles))
         .route("/v1/openapi.json", get(openapi))
         .route(
             "/v1/invitations",
@@ -153,6 +154,25 @@ async fn node_status(
     responses((status = 200, description = "How it is", body = Status)))]
 async fn status(State(daemon): State<Daemon>) -> Result<Json<Box<Status>>, Refusal> {
     answered!(daemon.handler.handle(Request::Status), Status)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ProfilesQuery {
+    /// Users online to say the bits for.
+    users: Option<u32>,
+}
+
+/// The network's profiles: what each costs, how fast it is, and how well it hides.
+#[utoipa::path(get, path = "/v1/profiles", tag = "daemon", params(ProfilesQuery),
+    responses((status = 200, description = "All of them, and which one is in use", body = Profiles)))]
+async fn profiles(
+    State(daemon): State<Daemon>,
+    Params(ProfilesQuery { users }): Params<ProfilesQuery>,
+) -> Result<Json<Box<Profiles>>, Refusal> {
+    let asked = daemon.handler.handle(Request::Profiles { users });
+    answered!(asked, Profiles)
 }
 
 /// Whether the client is connected to the network.

@@ -232,6 +232,7 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Messages(_) => "messages",
         Response::Done => "done",
         Response::Status(_) => "status",
+        Response::Profiles(_) => "profiles",
         Response::Node(_) => "node",
         Response::Invited(_) => "invited",
         Response::Invitations(_) => "invitations",

@@ -10,6 +10,7 @@ mod key;
 mod messagebox;
 mod node;
 mod people;
+mod profiles;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use node::{
 pub use people::{
     Accept, ChangeOfContact, Contact, Contacts, Invite, OwnInvitation, OwnInvitations,
 };
+pub use profiles::{Anonymity, CurvePoint, ExpectedDelay, ProfileInfo, ProfileRates, Profiles};
 pub use status::{MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Progress, Status};
 
 /// Most bytes of a request's body. A message of the longest text fits, even if JSON escapes each of its bytes.
@@ -101,6 +103,11 @@ pub enum Request {
     /// How the daemon is. Answered with [`Response::Status`], or by a node, which answers nothing else, with
     /// [`Response::Node`].
     Status,
+    /// The network's profiles. Answered with [`Response::Profiles`].
+    Profiles {
+        /// Users online to say the bits for.
+        users: Option<u32>,
+    },
     /// Invite somebody. Answered with [`Response::Invited`] once the invitation is on disk.
     Invite(Invite),
     /// The own invitations that may still be good. Answered with [`Response::Invitations`].
@@ -239,6 +246,8 @@ pub enum Response {
     Done,
     /// How the daemon is.
     Status(Box<Status>),
+    /// The network's profiles.
+    Profiles(Box<Profiles>),
     /// How the node is, if it is one that runs here.
     Node(Box<NodeStatus>),
     /// An invitation that was made.

@@ -33,6 +33,7 @@ impl Handler for Nobody {
             Request::Messages { .. } => Ok(Response::Messages(Messages::default())),
             Request::Outgoing { .. } => Ok(Response::Outgoing(Default::default())),
             Request::Status => Ok(Response::Status(Box::default())),
+            Request::Profiles { .. } => Ok(Response::Profiles(Box::default())),
             Request::Read { .. } | Request::Stop | Request::RenewInvitations => Ok(Response::Done),
             _ => Err(Refusal::new(RefusalCode::NotFound, "nothing is here")),
         };

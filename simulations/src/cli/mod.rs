@@ -12,6 +12,7 @@ mod network;
 mod new;
 mod plot;
 mod presets;
+mod profiles;
 mod progress;
 mod reproduce;
 mod run;
@@ -64,6 +65,7 @@ enum Command {
     Reproduce(reproduce::ReproduceArgs),
     Bench(bench::Bench),
     Plot(plot::PlotArgs),
+    Profiles(profiles::ProfilesArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
     Completions(manual::Completions),
@@ -89,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Profiles(args) => profiles::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Completions(args) => manual::completions(&args),

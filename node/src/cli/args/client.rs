@@ -21,6 +21,8 @@ pub(in crate::cli) enum Client {
     Entries(ClientEntries),
     /// Show what this client knows of who decides in the network, or have it begin anew.
     Trust(ClientTrust),
+    /// Show the network's profiles: what each costs, how fast it is, and how well it hides.
+    Profile(ClientProfile),
     /// What `shoal daemon` was called.
     #[command(hide = true)]
     Run(ClientRunOfBefore),
@@ -38,6 +40,21 @@ pub(in crate::cli) enum Client {
     Wait(ClientWait),
     /// Stop the daemon in good order, and wait until it has.
     Stop(ClientStop),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client profile --dir alice --users 500
+
+No daemon has to run. Bits were simulated beforehand, for networks as `shoal network new` makes them; docs/profiles.md
+says what they mean.")]
+pub(in crate::cli) struct ClientProfile {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// Users of the profile who are online together, to say the bits for.
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) users: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ use super::follow::Told;
     paths(
         super::status,
         super::health,
+        super::profiles,
         openapi,
         super::page::place,
         super::qr::qr,

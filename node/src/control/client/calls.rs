@@ -39,6 +39,12 @@ impl Call {
         let post = |path: String, answer| call(Method::POST, path, answer);
         Ok(match request {
             Request::Status => get("/v1/status".to_owned(), status),
+            Request::Profiles { users } => {
+                let query = users.map_or_else(String::new, |users| format!("?users={users}"));
+                get(format!("/v1/profiles{query}"), |it| {
+                    parse(it).map(Response::Profiles)
+                })
+            }
             Request::Invite(invite) => Self {
                 body: Some(json(&invite)?),
                 ..post("/v1/invitations".to_owned(), |it| {

@@ -24,6 +24,7 @@ use crate::control::protocol::{
 };
 use crate::conversations::Fate;
 use crate::files::Cut;
+use crate::profiles::profiles;
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 
@@ -459,6 +460,10 @@ impl Daemon {
             Request::Messages { after, limit, .. } => self.messages(after, limit),
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
+            Request::Profiles { users } => {
+                let all = profiles(&self.params, &self.profile, users);
+                Ok(Response::Profiles(Box::new(all)))
+            }
             Request::Invite(invite) => return self.invite(&invite, answer),
             Request::Invitations => Ok(Response::Invitations(self.invitations())),
             Request::Revoke { id } => return self.revoke(&id, answer),
