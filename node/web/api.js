@@ -85,6 +85,7 @@ const part = encodeURIComponent;
 
 export const api = {
   status: () => json('GET', '/v1/status'),
+  profiles: () => json('GET', '/v1/profiles'),
   contacts: () => json('GET', '/v1/contacts'),
   accept: (invitation, label) => json('POST', '/v1/contacts', { invitation, label }),
   change: (contact, change) => json('PATCH', `/v1/contacts/${part(contact)}`, change),

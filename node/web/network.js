@@ -4,6 +4,7 @@ import { alarm } from './alarms.js';
 import { button, el, foreign, icon } from './dom.js';
 import { standing } from './list.js';
 import { model, watch } from './model.js';
+import { profiles } from './profiles.js';
 import { inWords, PACKET_BYTES, picture } from './traffic.js';
 import { choose, duration, language, LANGUAGES, number, say, size } from './words.js';
 
@@ -52,7 +53,7 @@ export function view(app) {
       section('how', say('how_it_goes'), state),
       section('traffic', say('traffic'), el('p', {}, say('traffic_how')), el('div', { class: 'figure' }, el('span', { class: 'axis' }, say('goes_out')), image.canvas, el('span', { class: 'axis' }, say('comes_in'))),
         legend, words, compared),
-      section('profile', say('profile'), el('p', {}, say('profile_how')), facts),
+      section('profile', say('profile'), el('p', {}, say('profile_how')), facts, profiles()),
       section('states', say('states'), el('dl', { class: 'states' }, STATES.flatMap((it) => [
         el('dt', {}, say(`state_${it}`, { name: say('them') })), el('dd', {}, say(`state_${it}_means`))]))),
       section('protects', say('protects'), el('ul', {}, [1, 2, 3].map((n) => el('li', {}, say(`protects_${n}`)))),

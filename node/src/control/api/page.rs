@@ -62,7 +62,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 21] = files![
+static FILES: [File; 22] = files![
     "index.html": HTML,
     "style.css": CSS,
     "icon.svg": SVG,
@@ -79,6 +79,7 @@ static FILES: [File; 21] = files![
     "list.js": SCRIPT,
     "model.js": SCRIPT,
     "network.js": SCRIPT,
+    "profiles.js": SCRIPT,
     "text.js": SCRIPT,
     "traffic.js": SCRIPT,
     "words.js": SCRIPT,
