@@ -6,7 +6,7 @@ import { duration, number, say, size } from './words.js';
 
 const WIDTH = 560;
 const HEIGHT = 240;
-const EDGE = { left: 46, right: 14, top: 14, bottom: 40 };
+const EDGE = { left: 46, right: 14, top: 30, bottom: 40 };
 
 // Filled once the daemon has answered; without an answer nothing is there.
 export function profiles() {
@@ -23,7 +23,7 @@ function drawn(told) {
     users.map((it) => el('option', { value: it, selected: it === 100 }, number(it))));
   shown.append(table(told, Number(choice.value)));
   return [
-    el('p', {}, el('label', { for: 'users' }, say('profiles_users')), ' ', choice), shown,
+    el('div', { class: 'asked' }, el('label', { for: 'users' }, say('profiles_users')), choice), shown,
     el('p', { class: 'small' }, say('profiles_bits')), el('p', { class: 'small' }, say('profiles_change')),
     ...curve(told),
   ];
