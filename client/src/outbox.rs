@@ -7,7 +7,8 @@
 //! try that was missed: it waits for the next one, as if it had been sent in vain. When that is depends on how long
 //! nothing could be sent and on the drawing; the miss itself is no try, and what waited behind others before
 //! has missed nothing then: a client that is stopped again and again would put off what it never sent, and
-//! out of its order.
+//! out of its order. What is put off before it ever left leaves in the order in which it was accepted, and what is
+//! accepted meanwhile for the same contact after it.
 //!
 //! The link carries as many packets with tries as without, so the first [`QUICK_TRIES`] of a fragment
 //! follow each other at one wait, which is the same for everybody of a profile ([`first_wait`]): a
@@ -277,7 +278,8 @@ impl Outbox {
     /// Takes a message that is on disk.
     pub(crate) fn accept(&mut self, now: Time, prepared: Prepared) -> MessageId {
         self.prepared -= prepared.parts.len();
-        let retry = self.first_try(now);
+        let mut retry = self.first_try(now);
+        retry.due = self.never_sent_to(&prepared.row.to).fold(now, Time::max);
         let parts = (0..).zip(prepared.parts);
         let parts = parts.map(|(index, row)| {
             (
@@ -296,6 +298,45 @@ impl Outbox {
     /// The message could not be saved.
     pub(crate) fn forget(&mut self, prepared: &Prepared) {
         self.prepared -= prepared.parts.len();
+    }
+
+    /// When what never left to a contact is due.
+    fn never_sent_to(&self, to: &PeerKey) -> impl Iterator<Item = Time> {
+        let own = self.by_order.values().filter(|it| it.row.to == *to);
+        let parts = own.flat_map(|it| it.parts.values());
+        parts
+            .filter(|part| part.retry.tries == 0)
+            .map(|part| part.retry.due)
+    }
+
+    /// What never left to a contact leaves in its order, at the instants that were drawn for all of it.
+    fn put_in_order(&mut self) {
+        let mut dues: BTreeMap<PeerKey, Vec<Time>> = BTreeMap::new();
+        for outgoing in self.by_order.values() {
+            let never = outgoing.parts.values().filter(|part| part.retry.tries == 0);
+            dues.entry(outgoing.row.to)
+                .or_default()
+                .extend(never.map(|part| part.retry.due));
+        }
+        let sorted = dues.into_iter().map(|(to, mut all)| {
+            all.sort_unstable();
+            (to, all.into_iter())
+        });
+        let mut sorted: BTreeMap<PeerKey, _> = sorted.collect();
+        for outgoing in self.by_order.values_mut() {
+            let row = outgoing.row;
+            let mut never: Vec<_> = outgoing
+                .parts
+                .iter_mut()
+                .filter(|(_, part)| part.retry.tries == 0)
+                .collect();
+            never.sort_by_key(|(index, _)| row.place(**index));
+            for (_, part) in never {
+                if let Some(due) = sorted.get_mut(&row.to).and_then(Iterator::next) {
+                    part.retry.due = due;
+                }
+            }
+        }
     }
 
     /// A fragment that was never sent, of a message accepted then.
@@ -525,6 +566,7 @@ impl Outbox {
             }
             part.retry.due = retry.due;
         }
+        self.put_in_order();
     }
 
     /// A receipt for a fragment came.

@@ -396,6 +396,35 @@ fn what_was_missed_was_not_tried() {
     );
 }
 
+/// What was put off before it ever left leaves in the order in which it was accepted, and what is written meanwhile after it.
+#[test]
+fn what_never_left_leaves_in_its_order() {
+    let mut outbox = outbox(99);
+    let id = |number| MessageId::new([number; 16]);
+    for number in 1..=20 {
+        let prepared = outbox.prepare(
+            (at(1000), None),
+            text(id(number)),
+            vec![part(number)],
+            all(1),
+        );
+        outbox.accept(at(1000), prepared);
+    }
+    outbox.is_able(at(1001));
+    outbox.miss(at(1002));
+    let prepared = outbox.prepare((at(1003), None), text(id(21)), vec![part(21)], all(1));
+    outbox.accept(at(1003), prepared);
+    let mut left = Vec::new();
+    for tenth in 0..100 {
+        let now = at(1003) + Span::from_millis(100 * tenth);
+        while let Some(due) = outbox.next_due(now).filter(|due| !due.again) {
+            left.push(due.message);
+            outbox.tried(&due.message, due.index, true, now);
+        }
+    }
+    assert_eq!(left, Vec::from_iter((1..=21).map(id)));
+}
+
 /// It is known from what is on disk until when a client that was killed could send.
 #[test]
 fn what_waited_behind_others_waits_no_longer_because_of_a_restart() {
