@@ -10,7 +10,6 @@ use shoal_packet::Frame;
 use shoal_packet::command::{ReceiptStatus, StreamEntry, StreamItem, TokenProof};
 use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
-use zeroize::Zeroizing;
 
 use self::people::Asked;
 use crate::answer::Answer;
@@ -21,7 +20,7 @@ use crate::contacts::Contacts;
 use crate::counters::Counters;
 use crate::desk::Desk;
 use crate::error::ClientError;
-use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
+use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace, Plain};
 use crate::generation::Seen;
 use crate::identity::Identity;
 use crate::inbox::{Arrival, Doors, Inbox, Kept, Taken, Told};
@@ -734,7 +733,7 @@ impl<R: CryptoRng> Client<R> {
             self.desk.event(ClientEvent::Received {
                 message: key.message,
                 from: key.sender,
-                text: Zeroizing::new(row.text),
+                text: Plain::new(row.text),
                 sent_at: row.sent_at,
                 sequence: row.sequence,
                 gap_before: row.gap_before,
@@ -746,7 +745,7 @@ impl<R: CryptoRng> Client<R> {
             self.desk.event(ClientEvent::ReceivedData {
                 message: key.message,
                 from: key.sender,
-                data: Zeroizing::new(row.text),
+                data: Plain::new(row.text),
                 sent_at: row.sent_at,
             });
         }

@@ -1,6 +1,7 @@
 //! What goes in and out of the core: what the host tells it, and what it asks of the host.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use shoal_packet::Frame;
@@ -183,6 +184,30 @@ pub struct HopTrace {
     pub delay: Span,
 }
 
+/// A text, or data for a program. Redacted in logs, and wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plain(Zeroizing<Vec<u8>>);
+
+impl Plain {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl Deref for Plain {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plain(..)")
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -265,7 +290,7 @@ pub enum ClientEvent {
         /// Who sent it, proven: a contact.
         from: PeerKey,
         /// What.
-        data: Zeroizing<Vec<u8>>,
+        data: Plain,
         /// The minute in which it was sent, by the sender's clock.
         sent_at: Time,
     },
@@ -282,7 +307,7 @@ pub enum ClientEvent {
         /// Who wrote it, proven: a contact.
         from: PeerKey,
         /// The text.
-        text: Zeroizing<Vec<u8>>,
+        text: Plain,
         /// The minute in which it was written, by the sender's clock.
         sent_at: Time,
         /// The sender's count of messages to us, from 0. What a sender writes is told in this order,

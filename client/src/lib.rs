@@ -110,7 +110,7 @@ pub use counters::Counters;
 pub use error::{ClientError, SealError, SendError};
 pub use event::{
     Alarm, ClientAction, ClientEvent, ClientInput, ContactStatus, HopTrace, InvitationStatus,
-    UserRequest,
+    Plain, UserRequest,
 };
 pub use invitation::{Invitation, InvitationError, SeenDocument};
 pub use keys::{ClientKeys, PeerKey};

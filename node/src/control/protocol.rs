@@ -13,6 +13,8 @@ mod people;
 mod profiles;
 mod status;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,8 +53,8 @@ pub const MAX_PAGE: u32 = 256;
 /// Most messages in one answer to `outgoing`.
 pub const MAX_OUTGOING: u32 = 4096;
 
-/// What an application asks of the daemon.
-#[derive(Clone, Debug, PartialEq)]
+/// What an application asks of the daemon. Redacted in logs.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Request {
     /// Send a text. Answered with [`Response::Accepted`] once the message is on disk.
@@ -229,6 +231,12 @@ pub enum Request {
     Stop,
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Request(..)")
+    }
+}
+
 /// What the daemon answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "response", rename_all = "snake_case")]
@@ -303,8 +311,8 @@ pub struct Messages {
     pub held: u64,
 }
 
-/// A message that was received.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+/// A message that was received. Redacted in logs.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Received {
     /// Where it stands among the messages received; grows.
     pub cursor: u64,
@@ -341,6 +349,14 @@ pub struct Received {
     /// The way of the packet that completed it, from our mailbox to here.
     #[serde(default)]
     pub hops: Vec<Hop>,
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
