@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use shoal_client::{Change, ClientEvent, MessageState, PeerKey, Table};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_roles::client::SessionInput;
 
 use super::daemon::Daemon;
 use super::database::{Look, Ticket};
+use super::inbox::in_json;
 use super::sending::Answer;
 use super::status;
 use crate::control::protocol::{
@@ -394,13 +394,7 @@ fn told(
     let Some(said) = said.map_err(|error| error.to_string())? else {
         return Ok(None);
     };
-    let (text, bytes) = match std::str::from_utf8(&said) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => {
-            let bytes = BASE64.encode(&said);
-            (String::from_utf8_lossy(&said).into_owned(), Some(bytes))
-        }
-    };
+    let (text, bytes) = in_json(&said);
     Ok(Some(ConversationLine {
         number: line.number,
         message: line.message.to_string(),

@@ -50,13 +50,7 @@ impl Inbox {
         if self.messages.values().any(|known| known.message == message) {
             return None;
         }
-        let (text, bytes) = match std::str::from_utf8(&text) {
-            Ok(text) => (text.to_owned(), None),
-            Err(_) => {
-                let bytes = BASE64.encode(&text);
-                (String::from_utf8_lossy(&text).into_owned(), Some(bytes))
-            }
-        };
+        let (text, bytes) = in_json(&text);
         self.last = self.last.saturating_add(1);
         let contact = who(&from);
         let received = Received {
@@ -129,6 +123,17 @@ impl Inbox {
             return false;
         };
         self.messages.remove(&cursor).is_some()
+    }
+}
+
+/// A text as JSON has it: what is not UTF-8 in it replaced, and then all of it in base64 too.
+pub(super) fn in_json(text: &[u8]) -> (String, Option<String>) {
+    match std::str::from_utf8(text) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => {
+            let bytes = BASE64.encode(text);
+            (String::from_utf8_lossy(text).into_owned(), Some(bytes))
+        }
     }
 }
 
