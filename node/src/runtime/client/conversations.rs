@@ -167,11 +167,13 @@ impl Daemon {
         self.save_lines(Follow::Nothing, changes);
     }
 
-    /// The user has read a text, which the client role deletes: once its line is on disk, if it is to have one.
+    /// The user has read a text: it is not given out again, and the client role deletes it once its line is on disk, if it
+    /// is to have one. If that fails, it is told again after a restart.
     pub(super) fn read_text(&mut self, message: MessageId) -> bool {
         let Some((from, text)) = self.inbox.text(&message.to_string()) else {
             return false;
         };
+        self.inbox.remove(&message.to_string());
         let unsaved = from.and_then(|from| {
             let unsaved = self.talks.conversations.unsaved(&from, message, &text);
             unsaved.map(|(number, changes)| (from, number, changes))
@@ -180,18 +182,14 @@ impl Daemon {
             Some((from, number, changes)) => {
                 self.save_lines(Follow::Read(from, number, message), changes);
             }
-            None => self.forget_text(from, message),
+            None => self.tell_session(SessionInput::Read { message }),
         }
-        true
-    }
-
-    fn forget_text(&mut self, from: Option<PeerKey>, message: MessageId) {
-        self.inbox.remove(&message.to_string());
         if let Some(from) = from {
+            // After what is saved: where none is kept, it goes again.
             let changes = self.talks.conversations.read(&from, message);
             self.save_lines(Follow::Nothing, changes);
         }
-        self.tell_session(SessionInput::Read { message });
+        true
     }
 
     // --- The disk ---
@@ -220,7 +218,7 @@ impl Daemon {
             (Follow::Came(with, number), Ok(())) => self.talks.conversations.saved(with, number),
             (Follow::Read(with, number, message), Ok(())) => {
                 self.talks.conversations.saved(with, number);
-                self.forget_text(Some(with), message);
+                self.tell_session(SessionInput::Read { message });
             }
             (Follow::Came(..) | Follow::Read(..), Err(_)) | (Follow::Nothing, _) => {}
         }
