@@ -120,7 +120,7 @@ fn info(
     users: Option<u32>,
 ) -> ProfileInfo {
     let anonymity: Vec<Anonymity> = row.map_or_else(Vec::new, |row| {
-        row.sizes.iter().map(|size| of(size)).collect()
+        row.sizes.iter().map(of).collect()
     });
     // Among the same mixes more users hide each other better, never worse.
     let within = |it: &&Anonymity| users.is_some_and(|users| it.users <= users);
