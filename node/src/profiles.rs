@@ -119,9 +119,8 @@ fn info(
     row: Option<&Row>,
     users: Option<u32>,
 ) -> ProfileInfo {
-    let anonymity: Vec<Anonymity> = row.map_or_else(Vec::new, |row| {
-        row.sizes.iter().map(of).collect()
-    });
+    let anonymity: Vec<Anonymity> =
+        row.map_or_else(Vec::new, |row| row.sizes.iter().map(of).collect());
     // Among the same mixes more users hide each other better, never worse.
     let within = |it: &&Anonymity| users.is_some_and(|users| it.users <= users);
     let at_least = anonymity.iter().rfind(within).cloned();

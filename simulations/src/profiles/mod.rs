@@ -320,7 +320,10 @@ mod tests {
             assert!(bits.is_sorted(), "{name}: {bits:?}");
             for (size, bits) in sizes.iter().zip(bits) {
                 let users = size["users"].as_f64().unwrap();
-                assert!(bits <= shoal_stats::math::log2(users), "{name}: {bits} bits of {users} users");
+                assert!(
+                    bits <= shoal_stats::math::log2(users),
+                    "{name}: {bits} bits of {users} users"
+                );
                 assert!(size["worst_twentieth"].as_f64().unwrap() <= bits);
                 assert_eq!(size["kind"], "lower_bound");
             }
