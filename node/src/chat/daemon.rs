@@ -7,11 +7,11 @@ use shoal_proto::Time;
 use tokio::sync::mpsc;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::model::{Ask, Glance, Input, Line, Lines, News, Reply, State, Trouble, TroubleKind};
+use super::model::{Ask, Glance, Input, Line, Lines, News, Reply, Trouble, TroubleKind};
 use super::safe::Safe;
 use crate::control::protocol::{
-    Accept, BadKey, Content, ConversationLine, Event, IdempotencyKey, LineState, RefusalCode,
-    Request, Response,
+    Accept, BadKey, Content, ConversationLine, Event, IdempotencyKey, RefusalCode, Request,
+    Response,
 };
 use crate::control::{ControlClient, ControlError, unexpected};
 use crate::{Failure, userfile};
@@ -279,15 +279,7 @@ fn line(it: ConversationLine) -> Line {
         own: it.own,
         text: Safe::text(&text),
         at: Time::from_micros(it.at_us),
-        state: match it.state {
-            LineState::Queued => State::Queued,
-            LineState::Sent => State::Sent,
-            LineState::Stored => State::Stored,
-            LineState::Delivered => State::Delivered,
-            LineState::Read => State::Read,
-            LineState::Expired => State::Expired,
-            LineState::Unread => State::Unread,
-        },
+        state: it.state,
         gap_before: it.gap_before,
         expires: it.expires_at_us.map(Time::from_micros),
         hindrance: it.hindrance.map(|why| Safe::line(&why)),

@@ -15,25 +15,15 @@ use crate::control::protocol::{
     ChangeOfContact, Contact, FileStatus, Invite, OwnInvitation, Status,
 };
 
+/// How a line of a conversation is.
+pub(super) use crate::control::protocol::LineState as State;
+
 /// Most lines of the open conversation that are held; earlier ones are asked for again.
 pub(super) const MOST_LINES: usize = 2000;
 /// Texts sent of which is said how far they come.
 pub(super) const MOST_SENT: usize = 1000;
 /// Most texts that wait for the daemon to take them.
 pub(super) const MOST_PENDING: usize = 100;
-
-/// How a line of a conversation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// The contact's, and not read here.
-    Unread,
-    Queued,
-    Sent,
-    Stored,
-    Delivered,
-    Read,
-    Expired,
-}
 
 /// Something that was said.
 pub(super) struct Line {

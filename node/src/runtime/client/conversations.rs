@@ -170,10 +170,9 @@ impl Daemon {
     /// The user has read a text: it is not given out again, and the client role deletes it once its line is on disk, if it
     /// is to have one. If that fails, it is told again after a restart.
     pub(super) fn read_text(&mut self, message: MessageId) -> bool {
-        let Some((from, text)) = self.inbox.text(&message.to_string()) else {
+        let Some((from, text)) = self.inbox.take(&message.to_string()) else {
             return false;
         };
-        self.inbox.remove(&message.to_string());
         let unsaved = from.and_then(|from| {
             let unsaved = self.talks.conversations.unsaved(&from, message, &text);
             unsaved.map(|(number, changes)| (from, number, changes))

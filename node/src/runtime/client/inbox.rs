@@ -99,30 +99,30 @@ impl Inbox {
         }
     }
 
-    /// Who wrote a message that is here, and what.
-    pub(super) fn text(&self, message: &str) -> Option<(Option<PeerKey>, Zeroizing<Vec<u8>>)> {
-        let found = self.messages.values().find(|it| it.message == message)?;
+    /// Forgets a message that was read: who wrote it, and what.
+    pub(super) fn take(&mut self, message: &str) -> Option<(Option<PeerKey>, Zeroizing<Vec<u8>>)> {
+        let cursor = self.find(message)?;
+        let found = self.messages.remove(&cursor)?;
         let mut key = [0; 32];
         let whole = bs58::decode(&found.from).onto(&mut key) == Ok(32);
         let from = whole.then(|| PeerKey::parse(key).ok()).flatten();
         let raw = found.bytes.as_ref();
         let text = match raw.and_then(|raw| BASE64.decode(raw.as_bytes()).ok()) {
             Some(bytes) => bytes,
-            None => found.text.clone().into_bytes(),
+            None => found.text.into_bytes(),
         };
         Some((from, Zeroizing::new(text)))
     }
 
-    /// Forgets a message that was read.
+    /// Forgets a message.
     pub(super) fn remove(&mut self, message: &str) -> bool {
-        let found = self
-            .messages
-            .iter()
-            .find(|(_, known)| known.message == message);
-        let Some(cursor) = found.map(|(cursor, _)| *cursor) else {
-            return false;
-        };
-        self.messages.remove(&cursor).is_some()
+        let cursor = self.find(message);
+        cursor.is_some_and(|cursor| self.messages.remove(&cursor).is_some())
+    }
+
+    fn find(&self, message: &str) -> Option<u64> {
+        let found = self.messages.iter().find(|it| it.1.message == message);
+        found.map(|(cursor, _)| *cursor)
     }
 }
 
