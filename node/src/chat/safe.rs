@@ -91,6 +91,8 @@ fn fate(c: char) -> Fate {
         }
         '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}' => Fate::Escape,
         c if c.is_control() => Fate::Escape,
+        // There is one of three (a Khmer sign), and terminals have cells for one and two.
+        c if columns(c) > 2 => Fate::Escape,
         _ => Fate::Keep,
     }
 }
@@ -195,7 +197,8 @@ pub(super) fn wrapped(text: &str, columns: usize) -> Vec<&str> {
 fn first_row(line: &str, columns: usize) -> Option<&str> {
     let (mut used, mut end, mut space) = (0, 0, None);
     for (glyph, wide) in glyphs(line) {
-        if used + wide > columns {
+        // A row has one character at least, or there would be rows without end.
+        if used > 0 && used + wide > columns {
             let at = match glyph {
                 " " => end,
                 _ => space.filter(|at| *at > 0).unwrap_or(end),
@@ -269,6 +272,16 @@ mod tests {
         assert_eq!(wrapped("", 4), [""]);
         assert_eq!(wrapped("abcd efgh", 4), ["abcd", "efgh"]);
         assert_eq!(wrapped("    deep", 4), ["   ", "deep"]);
+    }
+
+    /// A character of three columns in a row of two: rows came without end, until memory did.
+    #[test]
+    fn what_is_wider_than_a_row_ends() {
+        assert_eq!(&*Safe::line("a\u{17d8}"), "a\\u{17d8}");
+        assert_eq!(
+            wrapped("\u{17d8}\u{17d8}ab", 2),
+            ["\u{17d8}", "\u{17d8}", "ab"]
+        );
     }
 
     proptest! {
