@@ -30,9 +30,12 @@ async fn a_network_by_hand_works_pasted_whole() {
     let script = blocks.concat();
     // Ports that nobody else has on this machine.
     let (links, metrics) = (six_ports(), six_ports());
-    let own = script.replace("/410$n", &format!("/{links}$n"));
-    let own = own.replace(":950$n", &format!(":{metrics}$n"));
+    // Named first and numbered afterwards: a number of this machine can
+    // have one of the README's in it.
+    let own = script.replace("/410$n", "/<links>$n");
+    let own = own.replace(":950$n", ":<metrics>$n");
     assert!(!own.contains("410") && !own.contains("950"), "{own}");
+    let own = own.replace("<links>", &links).replace("<metrics>", &metrics);
     let place = Place::new();
     let output = place.paste(&own, 4 * LONG).await;
     let words = String::from_utf8_lossy(&output.stdout);
