@@ -119,7 +119,8 @@ pub use replies::ReplyCounters;
 pub use seal::StoreKey;
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use store::{
-    EntryId, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
+    Claim, EntryId, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry,
+    Usage,
 };
-pub use tokens::{Issuer, RefusedToken, RefusedTokens, TokenCounters};
+pub use tokens::{Issuer, IssuerCode, RefusedToken, RefusedTokens, TokenCounters};
 pub use window::Window;

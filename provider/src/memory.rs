@@ -15,7 +15,7 @@ use self::tally::Tally;
 use crate::StoreLimits;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::{
-    EntryId, Freed, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, Usage,
+    Claim, EntryId, Freed, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, Usage,
 };
 use crate::times::{self, HOUR};
 use crate::window::Attended;
@@ -47,6 +47,21 @@ impl Spent {
             self.by_expiry.insert((token.expires, token.name));
         }
         new
+    }
+
+    /// Gives one of what there is.
+    fn claim(&mut self, claim: &Claim) -> StoreOutcome {
+        if self.names.contains(&claim.request) {
+            return StoreOutcome::Claimed { again: true };
+        }
+        let is_left = |right: &&[u8; 32]| !self.names.contains(*right);
+        let Some(right) = claim.rights.iter().find(is_left) else {
+            return StoreOutcome::Spent;
+        };
+        for row in claim.rows(right) {
+            self.spend(row);
+        }
+        StoreOutcome::Claimed { again: false }
     }
 
     /// Forgets at most so many that have expired, and says how many.
@@ -130,6 +145,7 @@ impl MemoryStore {
                     Err(generation) => StoreOutcome::Replayed { generation },
                 }
             }
+            StoreOp::Claim(claim) => self.spent.claim(&claim),
             StoreOp::Waiting { mailbox } => {
                 StoreOutcome::Waiting(self.entries.newest(now, mailbox))
             }

@@ -264,7 +264,7 @@ enum Kind {
 impl Kind {
     const fn of(op: &StoreOp) -> Self {
         match op {
-            StoreOp::Put { .. } | StoreOp::Attend { .. } => Self::Write,
+            StoreOp::Put { .. } | StoreOp::Attend { .. } | StoreOp::Claim(_) => Self::Write,
             StoreOp::Waiting { .. } | StoreOp::List { .. } | StoreOp::Inventory { .. } => {
                 Self::Read
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_packet::Surb;
-use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus, TokenAsk};
+use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus, TokenAnswer, TokenAsk};
 use shoal_proto::{ClientHandle, DropId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, TokenTerms};
 
@@ -18,7 +18,7 @@ use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
 use crate::times;
-use crate::tokens::{Issuer, Tokens};
+use crate::tokens::{Answering, Given, Issuer, Tokens};
 use crate::{
     AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreOp,
     StoreOutcome, StoreResult,
@@ -53,6 +53,8 @@ enum Waiting {
     Put { reply: Place, drop: DropId },
     /// A mailbox.
     Mailbox(Question),
+    /// Somebody who asked for a token, where the reply is held, and what it is to say.
+    Token { reply: Place, answer: TokenAnswer },
 }
 
 impl<R: CryptoRng> Provider<R> {
@@ -210,10 +212,18 @@ impl<R: CryptoRng> Provider<R> {
         if !self.replies.has_room() {
             return Err(DropReason::Busy);
         }
-        let answer = self.tokens.answer(&mut self.rng, now, &ask)?;
-        let held = Held::token(ask.surb_epoch, ask.surb, answer);
-        self.replies.hold(&mut self.rng, arrival, held)?;
+        let (answer, claim) = match self.tokens.answer(&mut self.rng, now, &ask)? {
+            Answering::Now(answer) => (answer, None),
+            Answering::After(..) if self.store.is_busy() => return Err(DropReason::Busy),
+            Answering::After(claim, answer) => (answer, Some(claim)),
+        };
+        let known = claim.is_none().then_some(answer);
+        let held = Held::token(ask.surb_epoch, ask.surb, known);
+        let reply = self.replies.hold(&mut self.rng, arrival, held)?;
         self.packets.token_requests += 1;
+        if let Some(claim) = claim {
+            self.ask(StoreOp::Claim(claim), Waiting::Token { reply, answer });
+        }
         Ok(())
     }
 
@@ -246,6 +256,7 @@ impl<R: CryptoRng> Provider<R> {
         self.actions.extend(news);
         match why {
             Some(Waiting::Put { reply, drop }) => self.put_done(now, reply, drop, result),
+            Some(Waiting::Token { reply, answer }) => self.claim_done(now, reply, answer, &result),
             Some(Waiting::Mailbox(question)) => {
                 let (rng, documents) = (&mut self.rng, &self.documents);
                 match self.mailboxes.done(rng, now, documents, question, result) {
@@ -277,6 +288,18 @@ impl<R: CryptoRng> Provider<R> {
             Err(error) if error.is_full() => self.replies.settle(reply, ReceiptStatus::Full),
             Ok(_) | Err(_) => {}
         }
+    }
+
+    fn claim_done(&mut self, now: Time, reply: Place, answer: TokenAnswer, result: &StoreResult) {
+        let given = match result {
+            Ok(StoreOutcome::Claimed { again: false }) => Some(Given::New),
+            Ok(StoreOutcome::Claimed { again: true }) => Some(Given::Again),
+            Ok(StoreOutcome::Spent) => None,
+            // It is asked again, by the same request.
+            Ok(_) | Err(_) => return,
+        };
+        let answer = self.tokens.claimed(now, answer, given);
+        self.replies.settle_token(reply, answer);
     }
 
     fn run_timers(&mut self, now: Time) {

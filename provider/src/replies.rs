@@ -68,8 +68,8 @@ enum About {
     Deposit(MessageId, Option<ReceiptStatus>),
     /// An owner's command of a generation that is over; the newest.
     Behind(u64),
-    /// Somebody who asked for a token.
-    Token(Box<TokenAnswer>),
+    /// Somebody who asked for a token, and the answer once that is known.
+    Token(Option<Box<TokenAnswer>>),
 }
 
 impl Held {
@@ -88,9 +88,9 @@ impl Held {
         Self::new(surb_epoch, surb, About::Behind(generation))
     }
 
-    /// To who asked for a token.
-    pub(crate) fn token(surb_epoch: u8, surb: Surb, answer: TokenAnswer) -> Self {
-        Self::new(surb_epoch, surb, About::Token(Box::new(answer)))
+    /// To who asked for a token; none if the answer waits for the store.
+    pub(crate) fn token(surb_epoch: u8, surb: Surb, answer: Option<TokenAnswer>) -> Self {
+        Self::new(surb_epoch, surb, About::Token(answer.map(Box::new)))
     }
 
     const fn new(surb_epoch: u8, surb: Surb, about: About) -> Self {
@@ -111,8 +111,8 @@ impl Held {
             About::Behind(generation) => Reply::Behind {
                 generation: *generation,
             },
-            About::Token(answer) => Reply::Token(**answer),
-            About::Deposit(_, None) | About::Dummy => Reply::Dummy,
+            About::Token(Some(answer)) => Reply::Token(**answer),
+            About::Deposit(_, None) | About::Token(None) | About::Dummy => Reply::Dummy,
         }
     }
 }
@@ -168,6 +168,15 @@ impl Replies {
         }
     }
 
+    /// The same for who asked for a token.
+    pub(crate) fn settle_token(&mut self, place: Place, answer: TokenAnswer) {
+        if let Some(held) = self.held.get_mut(&place)
+            && let About::Token(known) = &mut held.about
+        {
+            *known = Some(Box::new(answer));
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.held.first_key_value().map(|((due, _), _)| *due)
     }
@@ -181,13 +190,13 @@ impl Replies {
         documents: &Documents,
     ) -> Option<(NodeId, Frame)> {
         while let Some(held) = self.pop(now) {
-            let is_deposit = matches!(held.about, About::Deposit(..));
+            let waits = matches!(held.about, About::Deposit(_, None) | About::Token(None));
             let reply = held.reply();
             let sent = documents
                 .accepted(now, held.surb_epoch)
                 .filter(|document| leads_inside(document, &held.surb))
                 .and_then(|document| spend(rng, document, held.surb, &reply));
-            self.count(&reply, is_deposit, sent.is_some());
+            self.count(&reply, waits, sent.is_some());
             if sent.is_some() {
                 return sent;
             }
@@ -203,7 +212,7 @@ impl Replies {
         Some(first.remove())
     }
 
-    const fn count(&mut self, reply: &Reply, is_deposit: bool, sent: bool) {
+    const fn count(&mut self, reply: &Reply, waits: bool, sent: bool) {
         let counters = &mut self.counters;
         let count = match reply {
             _ if !sent => &mut counters.void,
@@ -218,7 +227,7 @@ impl Replies {
             Reply::Receipt { .. } => &mut counters.refused,
             Reply::Behind { .. } => &mut counters.behind,
             Reply::Token(_) => &mut counters.token,
-            _ if is_deposit => &mut counters.late,
+            _ if waits => &mut counters.late,
             _ => &mut counters.dummy,
         };
         *count += 1;

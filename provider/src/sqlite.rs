@@ -117,6 +117,7 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
             };
             work.attend(mailbox, &attendance, acks, changes)
         }
+        StoreOp::Claim(claim) => work.claim(claim),
         StoreOp::Waiting { mailbox } => work.waiting(mailbox),
         StoreOp::List {
             mailbox,

@@ -43,6 +43,30 @@ pub struct SpentToken {
     pub expires: Time,
 }
 
+/// Something of which only so much is given, each time for one request: [`StoreOp::Claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What it is given for, which has at most one: the same again is given nothing more.
+    pub request: [u8; 32],
+    /// The names of all there is, at most [`MOST_RIGHTS`](Self::MOST_RIGHTS).
+    pub rights: Vec<[u8; 32]>,
+    /// From when on it may be forgotten what was given.
+    pub expires: Time,
+}
+
+impl Claim {
+    /// Most that there is of one thing.
+    pub const MOST_RIGHTS: usize = 16;
+
+    /// The rows that are kept, as those of tokens are, if this right is given.
+    pub(crate) fn rows(&self, right: &[u8; 32]) -> [SpentToken; 2] {
+        [*right, self.request].map(|name| SpentToken {
+            name,
+            expires: self.expires,
+        })
+    }
+}
+
 /// Whether a command may open a mailbox that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -91,6 +115,8 @@ pub enum StoreOp {
         /// Whether the mailbox may be opened.
         opening: Opening,
     },
+    /// Gives one of so many for a request, if any is left. Answered by `Claimed` or `Spent`.
+    Claim(Claim),
     /// Which drop ids have entries that wait? Answered by `Waiting`.
     Waiting {
         /// Whose.
@@ -124,7 +150,7 @@ pub enum StoreOp {
 impl StoreOp {
     /// Whether a store whose disk is full must refuse it: what owners free room with goes on.
     pub(crate) const fn needs_room(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Check)
+        matches!(self, Self::Put { .. } | Self::Claim(_) | Self::Check)
     }
 }
 
@@ -154,8 +180,13 @@ pub enum StoreOutcome {
     /// mailbox, there is no room; on purpose not told apart. Or a mailbox that is not known and may not be opened, or for which there is no
     /// room.
     Refused,
-    /// Not accepted: the mailbox is not known, and the token was spent before.
+    /// Not accepted: the mailbox is not known, and the token was spent before; or nothing is left that could be claimed.
     Spent,
+    /// It is given.
+    Claimed {
+        /// It was before, for the same request.
+        again: bool,
+    },
     /// Not accepted: the store has no room, whomever it is for.
     Full,
     /// The command counts and was done.

@@ -1,10 +1,12 @@
 //! Tokens: issued to who shows what is asked for, and taken for opening a mailbox.
 //!
 //! The keys follow from one seed and the number of the period, so that nothing has to be kept of them. What was spent,
-//! the store keeps.
+//! and which codes were used up, the store keeps.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU8;
 
+use blake2::{Blake2b256, Digest as _};
 use rand::CryptoRng;
 use shoal_packet::command::{TokenAnswer, TokenAsk, TokenProof, TokenRefusal};
 use shoal_packet::token::{IssuerSecret, Token, TokenCode};
@@ -13,7 +15,7 @@ use shoal_topology::{TokenDemand, TokenTerms, TokenWork, token_period, tokens_ex
 use zeroize::Zeroizing;
 
 use crate::hourly::Hourly;
-use crate::store::{Opening, SpentToken};
+use crate::store::{Claim, Opening, SpentToken};
 use crate::{DropReason, Limits};
 
 shoal_proto::counters! {
@@ -32,9 +34,20 @@ shoal_proto::labels! {
         UnknownKey = "unknown_key", "If it grows, look at the clock and whether documents arrive.";
         /// Without the work or the code that is asked for, or with a wrong one.
         Proof = "proof";
+        /// With a code that has given all its tokens of this period.
+        UsedUp = "used_up", "Somebody needs more, or has passed the code on: give each person a code of their own.";
         /// As many were issued in this hour as may be.
         NotNow = "not_now", "Ask for work, or for more of it; or raise tokens_per_hour if there is room for more mailboxes.";
     }
+}
+
+/// A code that a provider has given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerCode {
+    /// What is shown.
+    pub code: TokenCode,
+    /// Tokens that it gives of each period, at most [`Claim::MOST_RIGHTS`]; none for as many as are asked for.
+    pub most: Option<NonZeroU8>,
 }
 
 /// What a provider issues tokens with, and what it wants for them.
@@ -43,19 +56,19 @@ shoal_proto::labels! {
 pub struct Issuer {
     seed: Zeroizing<[u8; 32]>,
     demand: TokenDemand,
-    codes: Vec<TokenCode>,
+    codes: Vec<IssuerCode>,
     /// By period: this one and the one before.
     secrets: BTreeMap<u32, IssuerSecret>,
 }
 
 impl Issuer {
     /// An issuer whose keys follow from this seed, which has to be the same after every restart: 32 random bytes that
-    /// nobody else knows. The codes count if codes are demanded, each as often as it is shown.
+    /// nobody else knows. The codes count if codes are demanded.
     #[must_use]
     pub const fn new(
         seed: Zeroizing<[u8; 32]>,
         demand: TokenDemand,
-        codes: Vec<TokenCode>,
+        codes: Vec<IssuerCode>,
     ) -> Self {
         Self {
             seed,
@@ -89,18 +102,69 @@ impl Issuer {
         }
     }
 
-    fn is_paid(&self, work: &TokenWork, proof: &TokenProof) -> bool {
+    fn payment(&self, work: &TokenWork, proof: &TokenProof) -> Payment {
+        let paid = |paid| if paid { Payment::Whole } else { Payment::None };
         match (self.demand, proof) {
-            (TokenDemand::Open, _) => true,
-            (TokenDemand::Work { bits }, TokenProof::Work(proof)) => work.proves(proof, bits),
-            // All are looked at, so that the time tells nothing.
+            (TokenDemand::Open, _) => Payment::Whole,
+            (TokenDemand::Work { bits }, TokenProof::Work(proof)) => paid(work.proves(proof, bits)),
             (TokenDemand::Code, TokenProof::Code(shown)) => {
-                let known = self.codes.iter().map(|code| code == shown);
-                known.fold(false, std::ops::BitOr::bitor)
+                // All are looked at, so that the time tells nothing.
+                let looked = self.codes.iter().filter(|known| known.code == *shown);
+                let most = looked
+                    .map(|known| known.most)
+                    .fold(None, |_, most| Some(most));
+                match most {
+                    Some(Some(most)) => Payment::Claim(self.claim(work, shown, most)),
+                    most => paid(most.is_some()),
+                }
             }
-            (TokenDemand::Work { .. } | TokenDemand::Code, _) => false,
+            (TokenDemand::Work { .. } | TokenDemand::Code, _) => Payment::None,
         }
     }
+
+    /// What one asks the store for who shows a code that gives so many. Who has the store and not the seed learns
+    /// nothing from the names.
+    fn claim(&self, work: &TokenWork, code: &TokenCode, most: NonZeroU8) -> Claim {
+        let name = |what: &[u8]| {
+            let hash = Blake2b256::new_with_prefix(USED_DOMAIN)
+                .chain_update(self.seed.as_slice())
+                .chain_update(code.as_bytes())
+                .chain_update(work.number.to_le_bytes())
+                .chain_update(what);
+            hash.finalize().into()
+        };
+        Claim {
+            request: name(&work.blinded),
+            rights: (0..most.get()).map(|right| name(&[right])).collect(),
+            expires: tokens_expire(work.number),
+        }
+    }
+}
+
+/// Begins what a name of a used code is the hash of.
+const USED_DOMAIN: &[u8] = b"shoal token code used 1";
+
+/// Whether what is shown for a token is what is asked for it.
+enum Payment {
+    None,
+    Whole,
+    /// If the store gives this.
+    Claim(Claim),
+}
+
+/// What is said to who asks for a token.
+pub(crate) enum Answering {
+    /// This.
+    Now(TokenAnswer),
+    /// This, if the store gives that: see [`Tokens::claimed`].
+    After(Claim, TokenAnswer),
+}
+
+/// How the store gave what was claimed.
+pub(crate) enum Given {
+    New,
+    /// As before, for the same request.
+    Again,
 }
 
 /// The tokens of a provider: what it issues them with, if it does, and how often.
@@ -150,23 +214,46 @@ impl Tokens {
         rng: &mut R,
         now: Time,
         ask: &TokenAsk,
-    ) -> Result<TokenAnswer, DropReason> {
-        let answer = self.evaluate(rng, now, ask)?;
-        match answer {
-            TokenAnswer::Issued { .. } => {
-                self.hourly.count(now);
-                self.counters.issued += 1;
-            }
-            TokenAnswer::Refused(why) => self.refused.add(
-                match why {
-                    TokenRefusal::UnknownKey => RefusedToken::UnknownKey,
-                    TokenRefusal::Proof => RefusedToken::Proof,
-                    _ => RefusedToken::NotNow,
-                },
-                1,
-            ),
+    ) -> Result<Answering, DropReason> {
+        let answering = self.evaluate(rng, now, ask)?;
+        match &answering {
+            Answering::Now(TokenAnswer::Issued { .. }) => self.issued(now),
+            Answering::Now(TokenAnswer::Refused(why)) => self.refuse(match why {
+                TokenRefusal::UnknownKey => RefusedToken::UnknownKey,
+                TokenRefusal::Proof => RefusedToken::Proof,
+                _ => RefusedToken::NotNow,
+            }),
+            Answering::After(..) => {}
         }
-        Ok(answer)
+        Ok(answering)
+    }
+
+    /// The answer of [`Answering::After`], once the store has given what was claimed, or refused it.
+    pub(crate) fn claimed(
+        &mut self,
+        now: Time,
+        answer: TokenAnswer,
+        given: Option<Given>,
+    ) -> TokenAnswer {
+        match given {
+            Some(Given::New) => self.issued(now),
+            // It is the same token.
+            Some(Given::Again) => {}
+            None => {
+                self.refuse(RefusedToken::UsedUp);
+                return TokenAnswer::Refused(TokenRefusal::NotNow);
+            }
+        }
+        answer
+    }
+
+    fn issued(&mut self, now: Time) {
+        self.hourly.count(now);
+        self.counters.issued += 1;
+    }
+
+    fn refuse(&mut self, why: RefusedToken) {
+        self.refused.add(why, 1);
     }
 
     fn evaluate<R: CryptoRng>(
@@ -174,8 +261,8 @@ impl Tokens {
         rng: &mut R,
         now: Time,
         ask: &TokenAsk,
-    ) -> Result<TokenAnswer, DropReason> {
-        let refused = |why| Ok(TokenAnswer::Refused(why));
+    ) -> Result<Answering, DropReason> {
+        let refused = |why| Ok(Answering::Now(TokenAnswer::Refused(why)));
         let Some(issuer) = &mut self.issuer else {
             return refused(TokenRefusal::UnknownKey);
         };
@@ -189,16 +276,21 @@ impl Tokens {
             number: ask.number,
             blinded: ask.blinded,
         };
-        if !issuer.is_paid(&work, &ask.proof) {
+        let payment = issuer.payment(&work, &ask.proof);
+        if matches!(payment, Payment::None) {
             return refused(TokenRefusal::Proof);
         }
         if !self.hourly.has_room(now, 0) {
             return refused(TokenRefusal::NotNow);
         }
         let evaluation = secret.evaluate(rng, &ask.blinded);
-        Ok(TokenAnswer::Issued {
+        let answer = TokenAnswer::Issued {
             number: ask.number,
             evaluation: evaluation.map_err(|_| DropReason::BadCommand)?,
+        };
+        Ok(match payment {
+            Payment::Claim(claim) => Answering::After(claim, answer),
+            Payment::Whole | Payment::None => Answering::Now(answer),
         })
     }
 

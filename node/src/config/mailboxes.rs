@@ -30,7 +30,7 @@ pub struct MailboxesConfig {
     pub admission: MailboxAdmission,
     /// Zero bits of the work for a token.
     pub work: u8,
-    /// The file with the codes, relative to this file; empty for none.
+    /// The file with the codes, relative to this file; empty for none. After a line `at most N:` each gives N tokens a period.
     pub codes: PathBuf,
     /// Tokens that are issued in one hour.
     pub tokens_per_hour: u64,

@@ -126,6 +126,10 @@ impl<'a> Wanted<'a> {
                         }
                     }
                 }
+                StoreOp::Claim(claim) => {
+                    let names = claim.rights.iter().chain([&claim.request]);
+                    wanted.tokens.extend(names.map(<[u8; 32]>::as_slice));
+                }
                 _ => {}
             }
         }

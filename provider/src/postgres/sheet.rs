@@ -92,7 +92,7 @@ pub(super) struct Sheet<'a> {
     pub(super) changed_mailboxes: BTreeSet<i64>,
     pub(super) changed_drops: BTreeSet<i64>,
     pub(super) new_sets: Vec<i64>,
-    /// Of the tokens that the operations bring, the names of those that were spent.
+    /// Of the tokens that the operations bring, and of what they claim, the names of those that were spent.
     pub(super) spent: BTreeSet<[u8; 32]>,
     /// Tokens that are spent by these operations.
     pub(super) new_spent: Vec<SpentToken>,
@@ -104,6 +104,12 @@ fn missing() -> StoreError {
 }
 
 impl<'a> Sheet<'a> {
+    /// Remembers that this one was spent.
+    pub(super) fn spend(&mut self, token: SpentToken) {
+        self.spent.insert(token.name);
+        self.new_spent.push(token);
+    }
+
     pub(super) fn add_mailbox(&mut self, id: i64, row: MailboxRow) {
         self.by_key.insert(*row.own.owner(), id);
         self.mailboxes.insert(id, row);

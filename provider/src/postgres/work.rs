@@ -5,7 +5,7 @@ use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under};
 use crate::memory::tally::Tally;
-use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
+use crate::store::{Claim, EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
 use crate::times::{self, micros};
 use crate::window::Attended;
 use crate::{StoreError, StoreKey, StoreLimits};
@@ -52,7 +52,7 @@ impl<'a, 'h> Work<'a, 'h> {
         }
     }
 
-    /// Does a deposit or a command.
+    /// Does what is written.
     pub(super) fn perform(&mut self, op: &'a StoreOp) -> Result<StoreOutcome, StoreError> {
         match op {
             StoreOp::Put {
@@ -83,7 +83,8 @@ impl<'a, 'h> Work<'a, 'h> {
                     Err(generation) => Ok(StoreOutcome::Replayed { generation }),
                 }
             }
-            _ => Err(StoreError::Bug("not a deposit or a command".to_owned())),
+            StoreOp::Claim(claim) => Ok(self.claim(claim)),
+            _ => Err(StoreError::Bug("nothing that is written".to_owned())),
         }
     }
 
@@ -200,6 +201,21 @@ impl<'a, 'h> Work<'a, 'h> {
         id
     }
 
+    /// Gives one of what there is.
+    fn claim(&mut self, claim: &Claim) -> StoreOutcome {
+        if self.sheet.spent.contains(&claim.request) {
+            return StoreOutcome::Claimed { again: true };
+        }
+        let is_left = |right: &&[u8; 32]| !self.sheet.spent.contains(*right);
+        let Some(right) = claim.rights.iter().find(is_left) else {
+            return StoreOutcome::Spent;
+        };
+        for row in claim.rows(right) {
+            self.sheet.spend(row);
+        }
+        StoreOutcome::Claimed { again: false }
+    }
+
     /// Opens a mailbox that is not known, if it may be.
     fn open(&mut self, key: &MailboxId, opening: Opening) -> Result<i64, StoreOutcome> {
         match opening {
@@ -213,8 +229,7 @@ impl<'a, 'h> Work<'a, 'h> {
             return Err(StoreOutcome::Refused);
         }
         if let Opening::Token(token) = opening {
-            self.sheet.spent.insert(token.name);
-            self.sheet.new_spent.push(token);
+            self.sheet.spend(token);
         }
         Ok(self.create(key))
     }

@@ -7,7 +7,7 @@ use shoal_proto::{MailboxId, Time};
 use super::database::{CELLS, failure};
 use super::work::Work;
 use crate::limits::{IDLE_BATCH, TRIAL};
-use crate::store::{EntryId, Opening, SpentToken, StoreOutcome};
+use crate::store::{Claim, EntryId, Opening, SpentToken, StoreOutcome};
 use crate::times::{HOUR, micros};
 use crate::window::Attended;
 use crate::{StoreError, Window};
@@ -56,7 +56,7 @@ impl Work<'_> {
     fn open(&mut self, key: &MailboxId, opening: Opening) -> Result<Opened, StoreError> {
         match opening {
             Opening::Closed => return Ok(Err(StoreOutcome::Refused)),
-            Opening::Token(token) if self.is_spent(&token)? => {
+            Opening::Token(token) if self.is_spent(&token.name)? => {
                 return Ok(Err(StoreOutcome::Spent));
             }
             Opening::Free | Opening::Token(_) => {}
@@ -65,17 +65,38 @@ impl Work<'_> {
             return Ok(Err(StoreOutcome::Refused));
         }
         if let Opening::Token(token) = opening {
-            self.prepare("INSERT INTO spent (name, expires_us) VALUES (?1, ?2)")?
-                .execute(params![token.name, micros(token.expires)])
-                .map_err(failure)?;
+            self.spend(&token)?;
         }
         self.create(key).map(Ok)
     }
 
-    fn is_spent(&self, token: &SpentToken) -> Result<bool, StoreError> {
+    /// Gives one of what there is.
+    pub(super) fn claim(&self, claim: &Claim) -> Result<StoreOutcome, StoreError> {
+        if self.is_spent(&claim.request)? {
+            return Ok(StoreOutcome::Claimed { again: true });
+        }
+        for right in &claim.rights {
+            if !self.is_spent(right)? {
+                for row in claim.rows(right) {
+                    self.spend(&row)?;
+                }
+                return Ok(StoreOutcome::Claimed { again: false });
+            }
+        }
+        Ok(StoreOutcome::Spent)
+    }
+
+    fn is_spent(&self, name: &[u8; 32]) -> Result<bool, StoreError> {
         self.prepare("SELECT 1 FROM spent WHERE name = ?1")?
-            .exists([token.name])
+            .exists([name])
             .map_err(failure)
+    }
+
+    fn spend(&self, token: &SpentToken) -> Result<(), StoreError> {
+        self.prepare("INSERT INTO spent (name, expires_us) VALUES (?1, ?2)")?
+            .execute(params![token.name, micros(token.expires)])
+            .map_err(failure)?;
+        Ok(())
     }
 
     fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {

@@ -5,7 +5,7 @@ use shoal_packet::command::{DropChange, DropSet, SetSize};
 use shoal_proto::DropId;
 use shoal_proto::{Span, Time};
 use shoal_provider::{
-    ENTRY_BYTES, EntryId, MemoryStore, Opening, SpentToken, Store, StoreLimits, StoreOp,
+    Claim, ENTRY_BYTES, EntryId, MemoryStore, Opening, SpentToken, Store, StoreLimits, StoreOp,
 };
 
 use crate::operations::{T0, blob, mailbox, message, set, sqlite_store};
@@ -70,6 +70,13 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
                 changes,
                 opening,
             }),
+        2 => (0u8..6, 0u8..3, 10u64..60).prop_map(|(request, first, expires)| {
+            StoreOp::Claim(Claim {
+                request: [100 + request; 32],
+                rights: (first..first + 2).map(|right| [200 + right; 32]).collect(),
+                expires: after(expires),
+            })
+        }),
         1 => (0u8..4).prop_map(|owner| StoreOp::Waiting { mailbox: mailbox(owner) }),
         2 => (0u8..4, any_drop(), 0u64..10, 0u32..4).prop_map(|(owner, drop, from, limit)| {
             StoreOp::List {

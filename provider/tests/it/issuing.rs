@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{TokenAnswer, TokenProof, TokenRefusal};
 use shoal_packet::token::{PendingToken, TokenCode};
 use shoal_proto::Span;
-use shoal_provider::{DropReason, Limits, StoreLimits};
+use shoal_provider::{DropReason, Limits, RefusedToken, StoreError, StoreLimits};
 use shoal_topology::{TokenDemand, TokenWork, token_period};
 
 use crate::world::{Owner, World};
@@ -159,6 +159,60 @@ fn what_is_asked_for_has_to_be_shown() {
     }
     work.ask(number, blinded, TokenProof::Work(proof));
     assert!(matches!(one_answer(&mut work), TokenAnswer::Issued { .. }));
+}
+
+/// For one person: what was lost on the way is given again, what was given to another is not.
+#[test]
+fn a_code_for_so_many_gives_no_more_in_a_period() {
+    let mut world = world(9, TokenDemand::Code);
+    let number = token_period(world.now);
+    let code = TokenCode::of(&world.local, "myfriend");
+    let ask = |world: &mut World, number, blinded| {
+        world.ask(number, blinded, TokenProof::Code(code.clone()));
+        one_answer(world)
+    };
+    let now = world.now;
+    let key = world.provider.token_terms(now).unwrap().key;
+    let (asked, first) = pending(&mut world);
+    let [second, third] = [(); 2].map(|()| pending(&mut world).1);
+    // An answer may be lost: the same is given again.
+    let tokens = [(); 3].map(|()| {
+        let TokenAnswer::Issued { evaluation, .. } = ask(&mut world, number, first) else {
+            panic!("refused")
+        };
+        asked.finish(&key, &evaluation).unwrap().spent()
+    });
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    for restarted in [false, true] {
+        if restarted {
+            world.restart();
+        }
+        let last = ask(&mut world, number, second);
+        assert!(matches!(last, TokenAnswer::Issued { .. }));
+        assert_eq!(
+            ask(&mut world, number, third),
+            refused(TokenRefusal::NotNow)
+        );
+    }
+    let counters = world.provider.counters();
+    assert_eq!(
+        counters.refused_tokens.of(RefusedToken::UsedUp),
+        1,
+        "since it was started"
+    );
+    assert_eq!(counters.tokens.issued, 0, "the same again is no other");
+    // Of another period it gives as many.
+    let before = ask(&mut world, number - 1, third);
+    assert!(matches!(before, TokenAnswer::Issued { .. }));
+    // A store that does not answer gives nothing, and takes nothing.
+    world.store_fails = Some(StoreError::Io("full of sand".to_owned()));
+    let (_, fourth) = pending(&mut world);
+    world.ask(number - 1, fourth, TokenProof::Code(code.clone()));
+    world.run_secs(3);
+    assert_eq!(world.token_answers(), []);
+    world.store_fails = None;
+    let given = ask(&mut world, number - 1, fourth);
+    assert!(matches!(given, TokenAnswer::Issued { .. }));
 }
 
 #[test]

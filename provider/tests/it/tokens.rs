@@ -1,7 +1,7 @@
 //! What opens a mailbox in a store, and which mailboxes nobody needs, engine by engine.
 
 use shoal_proto::{Span, Time};
-use shoal_provider::{Opening, SpentToken, StoreLimits, StoreOp, StoreOutcome, Usage};
+use shoal_provider::{Claim, Opening, SpentToken, StoreLimits, StoreOp, StoreOutcome, Usage};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{
@@ -11,6 +11,7 @@ use crate::operations::{
 on_all_engines!(
     an_unknown_mailbox_is_refused_without_a_token,
     a_token_opens_once,
+    what_is_claimed_is_given_once,
     what_is_replayed_or_known_spends_nothing,
     a_token_is_not_spent_on_a_mailbox_that_finds_no_room,
     what_would_not_count_any_more_is_forgotten,
@@ -65,6 +66,44 @@ fn a_token_opens_once(make: Make<'_>) {
     assert!(is_opened(&outcomes[0]));
     assert_eq!(outcomes[1], StoreOutcome::Spent);
     assert_eq!(store.usage().mailboxes, 3);
+}
+
+fn what_is_claimed_is_given_once(make: Make<'_>) {
+    let mut store = make(StoreLimits::default());
+    let claim = |request: u8, rights: &[u8]| {
+        StoreOp::Claim(Claim {
+            request: [request; 32],
+            rights: rights.iter().map(|right| [*right; 32]).collect(),
+            expires: after(2000),
+        })
+    };
+    let claimed = |again| StoreOutcome::Claimed { again };
+    let two = [1, 2];
+    assert_eq!(one(&mut *store, T0, claim(101, &two)), claimed(false));
+    assert_eq!(one(&mut *store, T0, claim(101, &two)), claimed(true));
+    // Also within one group.
+    let group = [102, 103, 102, 104].map(|request| claim(request, &two));
+    let outcomes = store.apply(T0, group.into()).into_iter();
+    let outcomes: Vec<_> = outcomes.map(Result::unwrap).collect();
+    let spent = StoreOutcome::Spent;
+    assert_eq!(
+        outcomes,
+        [claimed(false), spent.clone(), claimed(true), spent.clone()]
+    );
+    assert_eq!(one(&mut *store, T0, claim(105, &[])), spent);
+    assert_eq!(one(&mut *store, T0, claim(105, &[2, 3])), claimed(false));
+    // What expired is there again.
+    let rows = one(&mut *store, after(2000), StoreOp::Expire);
+    let all = StoreOutcome::Expired {
+        removed: 6,
+        more: false,
+    };
+    assert_eq!(rows, all);
+    assert_eq!(
+        one(&mut *store, after(2000), claim(103, &two)),
+        claimed(false)
+    );
+    assert_eq!(store.usage(), Usage::default());
 }
 
 fn what_is_replayed_or_known_spends_nothing(make: Make<'_>) {

@@ -2,6 +2,7 @@
 //! and documents only. What it sends is unwrapped hop by hop with the real keys.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -18,8 +19,8 @@ use shoal_packet::{
 };
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_provider::{
-    AttachAnswer, Counters, DropReason, Issuer, Limits, MemoryStore, Provider, ProviderAction,
-    ProviderInput, Store, StoreLimits, StoreOp, StoreResult,
+    AttachAnswer, Counters, DropReason, Issuer, IssuerCode, Limits, MemoryStore, Provider,
+    ProviderAction, ProviderInput, Store, StoreLimits, StoreOp, StoreResult,
 };
 use shoal_topology::sample::Network;
 use shoal_topology::{NetworkParameters, Role, TokenDemand, View, path, token_period};
@@ -184,7 +185,15 @@ impl World {
         let (params, view) = (&self.params, &self.view);
         self.provider = Self::core(params, view, self.local, &self.limits, 77, self.now);
         if let Some(demand) = self.demand {
-            let codes = ["letmein", "friends"].map(|text| TokenCode::of(&self.local, text));
+            let codes = [
+                ("letmein", None),
+                ("friends", None),
+                ("myfriend", NonZeroU8::new(2)),
+            ];
+            let codes = codes.map(|(text, most)| IssuerCode {
+                code: TokenCode::of(&self.local, text),
+                most,
+            });
             let issuer = Issuer::new(Zeroizing::new(ISSUER_SEED), demand, codes.into());
             let rng = ChaCha20Rng::seed_from_u64(78);
             let (params, limits) = (Arc::clone(&self.params), self.limits.clone());

@@ -1,11 +1,12 @@
 //! What a provider issues tokens with: a seed beside its other keys, and the codes that it has given out.
 
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use rand::CryptoRng;
 use shoal_packet::token::TokenCode;
 use shoal_proto::NodeId;
-use shoal_provider::Issuer;
+use shoal_provider::{Claim, Issuer, IssuerCode};
 
 use crate::config::TokenPolicy;
 use crate::error::Failure;
@@ -32,18 +33,28 @@ pub(super) fn issuer<R: CryptoRng>(
     Ok(Issuer::new(seed, policy.demand, codes))
 }
 
-/// One code a line; empty lines, and those that begin with `#`, are none.
-fn codes(path: &Path, node: &NodeId) -> Result<Vec<TokenCode>, Failure> {
+/// One code a line; empty lines, and those that begin with `#`, are none. After a line `at most N:` each gives so many
+/// tokens of a period; before it, as many as are asked for.
+fn codes(path: &Path, node: &NodeId) -> Result<Vec<IssuerCode>, Failure> {
     let wrong = |what: String| {
         let path = path.display();
         Failure::usage(anyhow::anyhow!("mailboxes.codes: {path}: {what}"))
     };
     let content = read_secret(path, "write one code a line into it").map_err(Failure::usage)?;
     let text = std::str::from_utf8(&content).map_err(|_| wrong("it is not text".to_owned()))?;
-    let mut codes = Vec::new();
+    let (mut codes, mut most) = (Vec::new(), None);
     for (number, line) in (1..).zip(text.lines()) {
         let code = line.trim();
         if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        if let Some(number_of_tokens) = heading(code) {
+            most = Some(number_of_tokens.ok_or_else(|| {
+                let highest = Claim::MOST_RIGHTS;
+                wrong(format!(
+                    "line {number} is to say `at most N:`, with N from 1 to {highest}"
+                ))
+            })?);
             continue;
         }
         if !CODE_CHARACTERS.contains(&code.chars().count()) {
@@ -52,12 +63,20 @@ fn codes(path: &Path, node: &NodeId) -> Result<Vec<TokenCode>, Failure> {
             let what = format!("line {number} does not have {least} to {most} characters");
             return Err(wrong(what));
         }
-        codes.push(TokenCode::of(node, code));
+        let code = TokenCode::of(node, code);
+        codes.push(IssuerCode { code, most });
     }
     if codes.is_empty() {
         return Err(wrong("there is no code in it".to_owned()));
     }
     Ok(codes)
+}
+
+/// The number of a line `at most N:`, if it is such a line, and if it is one.
+fn heading(line: &str) -> Option<Option<NonZeroU8>> {
+    let number = line.strip_prefix("at most ")?.strip_suffix(':')?;
+    let number = number.trim().parse::<NonZeroU8>().ok();
+    Some(number.filter(|number| usize::from(number.get()) <= Claim::MOST_RIGHTS))
 }
 
 #[cfg(test)]
@@ -81,11 +100,20 @@ mod tests {
 
     #[test]
     fn lines_are_codes() {
-        let (_directory, path) =
-            file("# for friends\n\n  correct horse battery \nanother-code-12\n");
+        let (_directory, path) = file(
+            "# for friends\n\n  correct horse battery \nat most 4:\nanother-code-12\nat most 16:\nat most 16, and so on\n",
+        );
         let read = codes(&path, &NODE).unwrap();
-        let expected = ["correct horse battery", "another-code-12"];
-        assert!(read == expected.map(|code| TokenCode::of(&NODE, code)));
+        let expected = [
+            ("correct horse battery", None),
+            ("another-code-12", NonZeroU8::new(4)),
+            ("at most 16, and so on", NonZeroU8::new(16)),
+        ];
+        let expected = expected.map(|(code, most)| IssuerCode {
+            code: TokenCode::of(&NODE, code),
+            most,
+        });
+        assert!(read == expected);
     }
 
     #[test]
@@ -94,6 +122,9 @@ mod tests {
             ("", "no code"),
             ("# nothing\n", "no code"),
             ("long enough, this one\nsecret\n", "line 2"),
+            ("at most 0:\nlong enough, this one\n", "line 1"),
+            ("at most 17:\nlong enough, this one\n", "line 1"),
+            ("at most four:\nlong enough, this one\n", "from 1 to 16"),
         ] {
             let (_directory, path) = file(text);
             let error = codes(&path, &NODE).unwrap_err().to_string();
