@@ -80,6 +80,13 @@ pub fn fuzz_phrase(data: &[u8]) {
     }
 }
 
+/// A line that is typed or piped into the chat: a command, or a text that is sent as it is.
+pub fn fuzz_chat_line(data: &[u8]) {
+    if let Ok(line) = std::str::from_utf8(data) {
+        crate::chat::read_any(line);
+    }
+}
+
 /// The content of a key file.
 pub fn fuzz_key_file(data: &[u8]) {
     let _ = keys::is_identity(data);
@@ -93,6 +100,7 @@ mod check;
 const TARGETS: &[check::Target] = &[
     ("api_events", fuzz_api_events),
     ("api_request", fuzz_api_request),
+    ("chat_line", fuzz_chat_line),
     ("config", fuzz_config),
     ("export", fuzz_export),
     ("file_piece", fuzz_file_piece),

@@ -56,6 +56,21 @@ pub struct ChatOptions {
     pub mode: Mode,
 }
 
+/// Reads a line as the chat does: nothing that is to be a command may be sent as a text, and a text is sent as it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(line: &str) {
+    let escaped = line.starts_with("//");
+    match command::typed(line) {
+        command::Typed::Text(text) => {
+            let sent = if escaped { &line[1..] } else { line };
+            assert!(**text == *sent && (escaped || !line.starts_with('/')));
+        }
+        command::Typed::Command(_) | command::Typed::Wrong(_) => {
+            assert!(line.starts_with('/') && !escaped);
+        }
+    }
+}
+
 /// Runs the chat until its user ends it. The daemon may come and go meanwhile.
 ///
 /// # Errors

@@ -15,16 +15,18 @@ const OUT_COVER: [&str; 5] = [
     "sent_drop",
     "sent_mailbox",
 ];
-/// Packets with parts of messages for here.
-const IN_REAL: [&str; 1] = ["stream_entries"];
+/// Packets with parts of messages for here, and those that tell of one's own. The page counts the same.
+const IN_REAL: [&str; 2] = ["stream_entries", "receipts_stored"];
 /// All that come.
-const IN_ALL: [&str; 6] = [
+const IN_ALL: [&str; 8] = [
     "filler",
     "loops_returned",
     "receipts_stored",
     "receipts_refused",
     "answers_dummy",
     "stream_items",
+    "late",
+    "corrupted",
 ];
 
 /// Packets a second.
@@ -125,8 +127,9 @@ mod tests {
             ("sent_loop", 9),
             ("sent_drop", 2),
             ("filler", 112),
-            ("stream_items", 6),
-            ("stream_entries", 2),
+            ("stream_items", 5),
+            ("stream_entries", 1),
+            ("receipts_stored", 1),
         ];
         meter.look(at(12), &counters(&later));
         let rates = meter.rates().unwrap();
@@ -150,5 +153,18 @@ mod tests {
             .filter(|name| name.starts_with("sent_"))
             .count();
         assert_eq!(sent, OUT_REAL.len() + OUT_COVER.len());
+        let page = include_str!("../../web/traffic.js");
+        let of_page = |list: &str| {
+            let begins = format!("const {list} = [");
+            let (_, rest) = page.split_once(&begins).unwrap();
+            let (names, _) = rest.split_once("];").unwrap();
+            let names = names
+                .split(", ")
+                .map(|name| name.trim_matches('\'').to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(of_page("REAL_IN"), IN_REAL);
+        assert_eq!(of_page("IN"), IN_ALL);
+        assert_eq!(of_page("REAL_OUT"), OUT_REAL);
     }
 }
