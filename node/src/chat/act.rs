@@ -183,6 +183,7 @@ impl Model {
                 true => (open.scroll + rows).min(seen.most_scroll),
                 false => open.scroll.saturating_sub(rows),
             };
+            open.stays = None;
         }
     }
 
@@ -260,6 +261,7 @@ impl Model {
         });
         if let Some(open) = &mut self.open {
             open.scroll = 0;
+            open.stays = None;
             open.first_new = None;
         }
         self.page = None;

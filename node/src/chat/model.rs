@@ -86,6 +86,8 @@ pub(super) struct Open {
     pub(super) loaded: bool,
     /// Rows from the end.
     pub(super) scroll: usize,
+    /// What stays where it is when more comes below, while it is read further up.
+    pub(super) stays: Option<Below>,
     /// The first one that was new when it was opened, or came while it was not looked at.
     pub(super) first_new: Option<u64>,
     /// Up to which it was said that they are read.
@@ -345,6 +347,15 @@ pub(super) enum Told {
     Line(u64),
 }
 
+/// The end of what is shown of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Below {
+    /// The last line of which something is shown.
+    pub(super) line: u64,
+    /// Rows of it that are not.
+    pub(super) rows: usize,
+}
+
 /// What was seen of it when it was shown.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Seen {
@@ -352,8 +363,11 @@ pub(super) struct Seen {
     pub(super) newest: bool,
     /// Its beginning, as far as it is here.
     pub(super) oldest: bool,
-    /// So far it can be scrolled.
+    /// So far it was scrolled, and so far it can be.
+    pub(super) scroll: usize,
     pub(super) most_scroll: usize,
+    /// What was shown last of it, if that is a line.
+    pub(super) below: Option<Below>,
     /// So far the page can be.
     pub(super) most_page_scroll: usize,
     /// Rows that there were for either.

@@ -10,7 +10,7 @@ use ratatui::style::{Color, Modifier, Style};
 use shoal_proto::Time;
 use zeroize::Zeroizing;
 
-use super::model::{Connection, Focus, Line, Model, Open, Pending, Person, Seen, State};
+use super::model::{Below, Connection, Focus, Line, Model, Open, Pending, Person, Seen, State};
 use super::pages::{self, Room};
 use super::safe::{Safe, glyphs, width, wrapped};
 use super::words;
@@ -476,7 +476,7 @@ fn conversation(
 ) -> Seen {
     let columns = usize::from(area.width);
     let high = usize::from(area.height);
-    let wanted = open.scroll + high;
+    let (mut scroll, mut stays) = (open.scroll, open.stays);
     // From the end on, and no further than is seen.
     let mut rows: Vec<Row<'_>> = Vec::new();
     let pending = model.pending.iter().filter(|it| it.contact == open.contact);
@@ -484,11 +484,22 @@ fn conversation(
     for pending in pending.rev() {
         rows.extend(rows_of_pending(pending, columns).into_iter().rev());
     }
+    let mut starts: Vec<(usize, u64)> = Vec::new();
     for line in open.lines.iter().rev() {
-        if rows.len() >= wanted {
+        // It may be gone: then what was before it stays.
+        if let Some(below) = stays.take_if(|below| below.line >= line.number) {
+            let rest = if below.line == line.number {
+                below.rows
+            } else {
+                0
+            };
+            scroll = rows.len() + rest;
+        }
+        if stays.is_none() && rows.len() >= scroll + high {
             whole = false;
             break;
         }
+        starts.push((rows.len(), line.number));
         rows.extend(rows_of(model, open, line, now, columns).into_iter().rev());
     }
     if open.loaded && rows.is_empty() {
@@ -504,7 +515,12 @@ fn conversation(
         true => total.saturating_sub(high),
         false => usize::MAX,
     };
-    let scroll = open.scroll.min(most_scroll);
+    let scroll = scroll.min(most_scroll);
+    let last = starts.iter().rev().find(|(start, _)| *start <= scroll);
+    let below = last.map(|(start, line)| Below {
+        line: *line,
+        rows: scroll - start,
+    });
     let seen = rows.iter().skip(scroll).take(high);
     // Little stands at the top, much at the bottom.
     let last = area.y
@@ -518,7 +534,9 @@ fn conversation(
     Seen {
         newest: open.loaded && scroll == 0 && high > 0,
         oldest: open.loaded && whole && scroll == most_scroll,
+        scroll,
         most_scroll,
+        below,
         most_page_scroll: 0,
         rows: high.saturating_sub(1),
     }

@@ -410,6 +410,57 @@ fn only_what_is_shown_is_told_as_read() {
     assert!(matches!(play.one(), Ask::Read { up_to: 61, .. }));
 }
 
+/// What is read further up stays where it is when something comes, also something that is longer than the screen.
+#[test]
+fn what_comes_moves_nothing_that_is_read() {
+    let mut play = Play::new(false);
+    play.lines = (1..=40)
+        .map(|number| {
+            (
+                number,
+                false,
+                format!("text {number} of a row and more").repeat(4),
+                State::Read,
+            )
+        })
+        .collect();
+    play.open_bob();
+    play.shown(60, 24);
+    play.key(Key::PageUp);
+    play.key(Key::PageUp);
+    let body = |shown: String| -> Vec<String> {
+        let rows = shown.lines().filter(|row| row.contains('│'));
+        rows.map(str::to_owned).collect()
+    };
+    let before = body(play.shown(60, 24));
+    assert!(
+        before.iter().any(|row| row.contains("text 2")),
+        "{before:?}"
+    );
+    for (number, words) in [(41, "short".to_owned()), (42, "long ".repeat(400))] {
+        play.lines.push((number, false, words, State::Unread));
+        play.input(Input::News(News::Received {
+            contact: "bobskey1234".to_owned(),
+        }));
+        play.shown(60, 24);
+        assert_eq!(body(play.shown(60, 24)), before);
+    }
+    play.input(Input::Key(Key::PageDown));
+    let below = body(play.shown(60, 24));
+    assert_ne!(below, before);
+    // The line that is read last goes: what was before it stays.
+    play.key(Key::PageUp);
+    play.shown(60, 24);
+    let stays = play.model.open.as_ref().unwrap().stays.unwrap();
+    play.lines.retain(|it| it.0 != stays.line);
+    play.input(Input::News(News::Messages));
+    let now = play.model.open.as_ref().unwrap();
+    assert!(now.lines.iter().all(|it| it.number != stays.line));
+    play.shown(60, 24);
+    let stays_now = play.model.open.as_ref().unwrap().stays.unwrap();
+    assert_eq!((stays_now.line, stays_now.rows), (stays.line - 1, 0));
+}
+
 #[test]
 fn what_vanishes_and_what_is_missing_is_shown() {
     let mut play = Play::new(false);

@@ -619,6 +619,7 @@ impl Model {
             asked_earlier: false,
             loaded: false,
             scroll: 0,
+            stays: None,
             first_new: None,
             read: None,
             told: None,
@@ -762,7 +763,8 @@ impl Model {
         }
         let up = self.is_up();
         let Some(open) = &mut self.open else { return };
-        open.scroll = open.scroll.min(seen.most_scroll);
+        open.scroll = seen.scroll;
+        open.stays = seen.below.filter(|_| seen.scroll > 0);
         if seen.newest && up {
             let unread = |it: &&Line| !it.own && it.state == State::Unread;
             let newest = open.lines.iter().rev().find(unread).map(|it| it.number);

@@ -27,6 +27,7 @@ use shoal_roles::RequestKind;
 use shoal_stats as stats;
 use shoal_topology::{NetworkParameters, Profile, adopt_documents};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
@@ -160,7 +161,8 @@ async fn pause(rng: &mut ChaCha20Rng, over: &mut watch::Receiver<bool>) -> bool 
     }
 }
 
-fn text() -> String {
+/// What is written: [`PACKETS`] packets.
+pub(crate) fn text() -> String {
     "x".repeat(TEXT_BYTES_PER_PACKET * PACKETS)
 }
 
@@ -568,7 +570,7 @@ impl Scene {
     }
 
     /// A client daemon that enters by the relay, and its long-lived connection.
-    pub(crate) async fn client(&self, name: &str) -> (Daemon, Arc<Connection>) {
+    pub(crate) async fn client(&self, name: &str, arguments: &[&str]) -> (Daemon, Arc<Connection>) {
         let [entry, mailbox] = [self.entry, self.mailbox].map(|id| id.to_string());
         let client = [
             "client",
@@ -586,7 +588,10 @@ impl Scene {
         ];
         self.place.json(&client).await;
         let before = self.relay.count();
-        let daemon = self.place.start_client(name).await;
+        let mut daemon = self
+            .place
+            .start(name, &[&["daemon"][..], arguments].concat());
+        daemon.event("online").await;
         let connection = self.connection(before, daemon.id()).await;
         (daemon, connection)
     }
@@ -624,11 +629,16 @@ fn faster(place: &Place) -> NetworkParameters {
     params
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_link_tells_nothing_of_what_the_user_does() {
+/// Watches at the same time a client that idles, one that is used, and one that is broken. The used one's daemon has
+/// these arguments beside its directory; `used` begins what is done with it, for as long as the watch goes on, and gives
+/// when texts were sent to its contact "broken", who writes too.
+pub(crate) async fn compare(
+    arguments: &[&str],
+    used: impl AsyncFnOnce(&Scene, watch::Receiver<bool>) -> JoinHandle<Vec<Time>>,
+) {
     let scene = Scene::set_up().await;
-    let (_idle, idle_link) = scene.client("idle").await;
-    let (_busy, busy_link) = scene.client("busy").await;
+    let (_idle, idle_link) = scene.client("idle", &[]).await;
+    let (_busy, busy_link) = scene.client("busy", arguments).await;
     let before = scene.relay.count();
     let (clock, params) = (scene.clock, &scene.params);
     let (broken, inbound) = attach(params, clock, scene.entry, scene.mailbox).await;
@@ -656,31 +666,52 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     until_warm(&mut busy).await;
     until_warm(&mut scene.control("idle").await).await;
     tell.send(own.invitation.parse().unwrap()).await.unwrap();
-    let writing = tokio::spawn(write(busy, "broken".to_owned(), clock, watching.clone()));
-    let reading = tokio::spawn(read(scene.control("busy").await, watching.clone()));
-    let showing = scene.control("busy").await;
-    let showing = tokio::spawn(show(showing, "broken", watching));
+    let using = used(&scene, watching).await;
 
     let from = clock.now();
     sleep(WATCHED).await;
     let to = clock.now();
-    over.send(true).unwrap();
-    let (busy_sends, broken_sends) = (writing.await.unwrap(), breaking.await.unwrap());
-    let texts = reading.await.unwrap();
-    assert!(showing.await.unwrap() > 20);
-    // What comes after one that was lost waits for it, longer than the test watches.
-    assert!(texts > 8 && busy_sends.len() > 50, "{texts} texts came");
-
+    // Before they end: who has ended leaves.
     let [idle, busy, broken] =
         [idle_link, busy_link, broken_link].map(|link| Seen::of(&link, from, to));
+    over.send(true).unwrap();
+    let (busy_sends, broken_sends) = (using.await.unwrap(), breaking.await.unwrap());
+
     let correct = judge(&idle, &busy, &busy_sends);
     let found = judge(&idle, &broken, &broken_sends);
-    println!("correct: {correct:?}\nbroken:  {found:?}");
+    println!(
+        "{} texts; correct: {correct:?}\nbroken:  {found:?}",
+        busy_sends.len()
+    );
     assert_eq!(rejecting(&correct), [""; 0], "{correct:?}");
     let found = rejecting(&found);
     for test in ["gaps up", "after a text"] {
         assert!(found.contains(&test), "only {found:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_link_tells_nothing_of_what_the_user_does() {
+    compare(&[], async |scene, watching| {
+        let [writing, reading, showing] = [
+            scene.control("busy").await,
+            scene.control("busy").await,
+            scene.control("busy").await,
+        ];
+        let clock = scene.clock;
+        tokio::spawn(async move {
+            let (sends, texts, shown) = tokio::join!(
+                write(writing, "broken".to_owned(), clock, watching.clone()),
+                read(reading, watching.clone()),
+                show(showing, "broken", watching),
+            );
+            assert!(shown > 20);
+            // What comes after one that was lost waits for it, longer than the test watches.
+            assert!(texts > 8 && sends.len() > 50, "{texts} texts came");
+            sends
+        })
+    })
+    .await;
 }
 
 /// The judge on made-up links: when nothing is to be found, its p-values are no smaller than they

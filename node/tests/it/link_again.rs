@@ -122,7 +122,7 @@ struct Client {
 
 impl Client {
     async fn start(scene: &Scene, name: &'static str) -> Self {
-        let (daemon, connection) = scene.client(name).await;
+        let (daemon, connection) = scene.client(name, &[]).await;
         Self {
             name,
             daemon,

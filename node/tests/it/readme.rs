@@ -35,7 +35,9 @@ async fn a_network_by_hand_works_pasted_whole() {
     let own = script.replace("/410$n", "/<links>$n");
     let own = own.replace(":950$n", ":<metrics>$n");
     assert!(!own.contains("410") && !own.contains("950"), "{own}");
-    let own = own.replace("<links>", &links).replace("<metrics>", &metrics);
+    let own = own
+        .replace("<links>", &links)
+        .replace("<metrics>", &metrics);
     let place = Place::new();
     let output = place.paste(&own, 4 * LONG).await;
     let words = String::from_utf8_lossy(&output.stdout);

@@ -1,6 +1,8 @@
 //! The page: how it is served and to whom, the way to it, and, where that is asked for, all of it in a browser:
 //! `.ci/run web`.
 
+mod browser;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,7 +16,6 @@ use serde_json::Value;
 use sha2::Sha256;
 use shoal_node::control::{ControlClient, ControlServer, Token, api};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::api_server::Fake;
@@ -224,6 +225,40 @@ async fn the_way_to_the_page_is_told_by_the_socket() {
     assert_eq!(page.http, format!("http://{}", scene.address));
 }
 
+/// Three layers and three providers, so that a client has two mailboxes and another entry.
+const NODES: [&str; 6] = ["mix-1", "mix-2", "mix-3", "one", "two", "three"];
+
+/// Makes the file of a network of them.
+async fn found(place: &Place) {
+    for name in NODES {
+        let port = free_port();
+        let role = match name.starts_with("mix") {
+            true => "mix",
+            false => "provider",
+        };
+        place.init(role, name, port, port).await;
+    }
+    let make = [
+        "network",
+        "new",
+        "--name",
+        "try",
+        "--out",
+        "network.toml",
+        "--from-dir",
+    ];
+    place.json(&[&make[..], &NODES].concat()).await;
+}
+
+async fn network(place: &Place) -> Vec<Daemon> {
+    found(place).await;
+    let mut nodes: Vec<Daemon> = NODES.map(|name| place.start_node(name)).into();
+    for node in &mut nodes {
+        node.event("ready").await;
+    }
+    nodes
+}
+
 /// A client whose daemon runs, in a network that is never there.
 async fn alone(place: &Place, arguments: &[&str]) -> Daemon {
     found(place).await;
@@ -337,90 +372,4 @@ async fn the_demo_stays_up_with_both_pages() {
     signal(&child, Signal::INT);
     let status = timeout(LONG, child.wait()).await.expect("it ends").unwrap();
     assert!(status.success(), "{status}");
-}
-
-/// Three layers and three providers, so that a client has two mailboxes and another entry.
-const NODES: [&str; 6] = ["mix-1", "mix-2", "mix-3", "one", "two", "three"];
-
-/// Makes the file of a network of them.
-async fn found(place: &Place) {
-    for name in NODES {
-        let port = free_port();
-        let role = match name.starts_with("mix") {
-            true => "mix",
-            false => "provider",
-        };
-        place.init(role, name, port, port).await;
-    }
-    let make = [
-        "network",
-        "new",
-        "--name",
-        "try",
-        "--out",
-        "network.toml",
-        "--from-dir",
-    ];
-    place.json(&[&make[..], &NODES].concat()).await;
-}
-
-async fn network(place: &Place) -> Vec<Daemon> {
-    found(place).await;
-    let mut nodes: Vec<Daemon> = NODES.map(|name| place.start_node(name)).into();
-    for node in &mut nodes {
-        node.event("ready").await;
-    }
-    nodes
-}
-
-/// Takes some minutes. `SHOAL_WEB_SHOTS` names a folder for pictures of every view, `SHOAL_WEB_PICTURES` one for
-/// those of the documents.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_does_in_a_browser_what_its_users_do() {
-    if std::env::var_os("SHOAL_WEB_DEMANDED").is_none() {
-        eprintln!("left out: `.ci/run web` runs the page in a browser");
-        return;
-    }
-    let place = Place::new();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web");
-    let to = place.file("browser");
-    std::fs::create_dir(&to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    npm.current_dir(&to);
-    let output = timeout(5 * LONG, npm.output())
-        .await
-        .expect("it ends")
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-
-    let nodes = network(&place).await;
-    for name in ["alice", "bob"] {
-        let init = ["client", "init", "--network", "network.toml", "--dir", name];
-        place.json(&init).await;
-    }
-    let ports = [free_port(), free_port(), free_port()].map(|port| port.to_string());
-    let mut script = Command::new("node");
-    script.arg("run.mjs").current_dir(&to).kill_on_drop(true);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
-        script.env_remove(name);
-    }
-    for name in ["SHOAL_WEB_SHOTS", "SHOAL_WEB_PICTURES", "SHOAL_WEB_LIVE"] {
-        if let Some(folder) = std::env::var_os(name) {
-            script.env(name, folder);
-        }
-    }
-    script
-        .env("SHOAL_BIN", env!("CARGO_BIN_EXE_shoal"))
-        .env("SHOAL_PLACE", place.path())
-        .env("SHOAL_PORTS", ports.join(","));
-    let status = timeout(15 * LONG, script.status()).await.expect("it ends");
-    assert!(status.unwrap().success(), "it says above what failed");
-    crate::e2e::stop(nodes).await;
 }
