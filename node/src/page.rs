@@ -1,4 +1,4 @@
-//! The way to the page: a link with the token in it, and a file that leads there.
+//! The way to the page: a link that opens it once, and a file that leads there.
 //!
 //! A browser is started with the file, and not with the link: what a program is started with, everybody on the machine
 //! can read as long as it runs.
@@ -12,10 +12,9 @@ use std::process::Stdio;
 use tokio::process::Command;
 use zeroize::Zeroizing;
 
-use crate::control::Token;
-use crate::state::StateError;
+use crate::control;
 
-/// Name of the file that leads to the page, in a client's directory. It is as secret as the token.
+/// Name of the file that leads to the page, in a client's directory. Until it is opened it is as secret as the token.
 pub const LINK_FILE: &str = "page.html";
 
 /// What opens a file as the user has set it.
@@ -32,18 +31,16 @@ pub struct PageLink {
 }
 
 impl PageLink {
-    /// For the client of this directory, whose API is served at this address.
-    ///
-    /// # Errors
-    /// [`StateError`] if the token can't be read.
-    pub fn of(dir: &Path, http: &str) -> Result<Self, StateError> {
-        Ok(Self {
+    /// For the client of this directory, whose daemon gave this.
+    #[must_use]
+    pub fn of(dir: &Path, given: control::PageLink) -> Self {
+        Self {
             dir: dir.to_owned(),
-            url: Token::read(dir)?.link(http),
-        })
+            url: Zeroizing::new(given.link),
+        }
     }
 
-    /// The link. Who has it can do all that the client can.
+    /// The link. Who opens it, once, can do all that the client can.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -67,7 +64,7 @@ impl PageLink {
 
     fn write(&self) -> io::Result<PathBuf> {
         let path = self.dir.join(LINK_FILE);
-        // It may be of an earlier token, or of another mode.
+        // It may be of an earlier link, or of another mode.
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

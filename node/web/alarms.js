@@ -38,6 +38,13 @@ const OF_FILES = [
 
 const found = (table, text) => table.find(([pattern]) => pattern.test(text))?.[1];
 
+// That the daemon is not there, with the command that has it at the address where this page looks for it.
+export const doorDown = () => say('door_down', { command: `shoal daemon --dir DIR --api ${location.host}` });
+
+// Whether it makes messages late, so that nobody is promised the usual time.
+const SLOWING = new Set(['no_document', 'entry_missing', 'mailbox_missing', 'loops_lost', 'receipts_lost', 'stream_lost', 'stream_paused']);
+export const slows = (text) => SLOWING.has(found(KNOWN, text));
+
 export const kindOf = (text) => found(KNOWN, text);
 
 // An alarm as three sentences.

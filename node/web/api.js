@@ -1,16 +1,36 @@
 // The local API, as this page asks it. Nothing else is asked by anybody here.
 
 const TOKEN = 'shoal.token';
+// How long a daemon may take for a proof: who passes it on to one that has yet to start has no longer.
+const PATIENCE_MS = 2000;
 
 let token = null;
 
-// Takes the token from behind the `#`, where no server sees it, and out of the address and of the history at once.
-export function takeToken() {
-  const given = location.hash.slice(1);
+// Takes the token: that which this tab has, or for the code behind the `#`, which is good once. The code stays in the history
+// of the browser, and is worth nothing there. Gives what is wrong, if it is: there was no link, or one that is used.
+export async function takeToken() {
+  const code = location.hash.slice(1);
   if (location.hash) history.replaceState(null, '', '/');
-  if (/^[0-9a-f]{64}$/.test(given)) sessionStorage.setItem(TOKEN, given);
-  token = sessionStorage.getItem(TOKEN);
-  return token !== null;
+  token = /^[0-9a-f]{64}$/.test(code) ? await enter(code).catch(() => null) : null;
+  if (token) sessionStorage.setItem(TOKEN, token);
+  token ??= sessionStorage.getItem(TOKEN);
+  return token ? null : code ? 'used' : 'none';
+}
+
+// Who answers is shown the code's name only, and has to know the code: the token comes under it.
+async function enter(code) {
+  const name = hex(await mac(code, 'shoal page link'));
+  const told = await (await fetch(`/web/enter/${name}`, { cache: 'no-store', credentials: 'omit', redirect: 'error', signal: AbortSignal.timeout(PATIENCE_MS) })).json();
+  const port = location.port || 80;
+  if (told.proof !== hex(await mac(code, `shoal page proof ${port} ${told.hidden}`))) return null;
+  const pad = new Uint8Array(await mac(code, `shoal page token ${port}`));
+  return hex(pad.map((byte, at) => byte ^ Number.parseInt(told.hidden.slice(2 * at, 2 * at + 2), 16)));
+}
+
+async function mac(key, words) {
+  const encoder = new TextEncoder();
+  const sealing = await crypto.subtle.importKey('raw', encoder.encode(key), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  return crypto.subtle.sign('HMAC', sealing, encoder.encode(words));
 }
 
 export function forgetToken() {
@@ -43,14 +63,12 @@ async function prove() {
   const challenge = hex(crypto.getRandomValues(new Uint8Array(32)));
   let told;
   try {
-    const answer = await fetch(`/web/proof/${challenge}`, { cache: 'no-store', credentials: 'omit', redirect: 'error' });
+    const answer = await fetch(`/web/proof/${challenge}`, { cache: 'no-store', credentials: 'omit', redirect: 'error', signal: AbortSignal.timeout(PATIENCE_MS) });
     told = await answer.json();
   } catch (error) {
     throw new Refused('gone', String(error.message));
   }
-  const encoder = new TextEncoder();
-  const key = await crypto.subtle.importKey('raw', encoder.encode(token), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
-  const proof = hex(await crypto.subtle.sign('HMAC', key, encoder.encode(`shoal page ${location.port || 80} ${challenge}`)));
+  const proof = hex(await mac(token, `shoal page ${location.port || 80} ${challenge}`));
   if (told.proof !== proof) throw new Refused('stranger', '');
   proven = true;
 }

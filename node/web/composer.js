@@ -1,7 +1,7 @@
 // What one writes and sends: a text, or a file.
 
 import { api } from './api.js';
-import { fileReason, refusal } from './alarms.js';
+import { fileReason, refusal, slows } from './alarms.js';
 import { ask } from './dialog.js';
 import { button, el, foreign, icon, say as announce, withForeign } from './dom.js';
 import { askFiles, model, nameOf, watch } from './model.js';
@@ -20,9 +20,12 @@ const TEXT_BYTES = 1169;
 const COPIES = 2;
 const REAL_A_SECOND = 2;
 
-// Texts that were not sent yet, for as long as the page is open, and the names under which they are sent once.
+// Texts that were not sent yet, for as long as the page is open, and the names under which they are sent once; how long what
+// is written to each contact is to last; and the line in which one writes, if there is one.
 const drafts = new Map();
+const lives = new Map();
 const sendings = new Map();
+let live = null;
 
 export function composer(contact, sent) {
   const name = () => line(nameOf(contact));
@@ -33,55 +36,64 @@ export function composer(contact, sent) {
     'aria-describedby': 'compose-note', '.value': drafts.get(contact)?.text ?? '', autocomplete: 'off',
   });
   const life = el('select', { id: 'life', 'aria-label': say('life') },
-    LIVES.map((ms) => el('option', { value: ms }, ms ? say('life_of', { time: duration(ms) }) : say('life_none'))));
+    LIVES.map((ms) => el('option', { value: ms, selected: ms === (lives.get(contact) ?? 0) }, ms ? say('life_of', { time: duration(ms) }) : say('life_none'))));
   const picker = el('input', { type: 'file', id: 'file', class: 'unseen', tabindex: -1, 'aria-label': say('file_choose') });
   const attach = button(icon('clip'), () => picker.click(), { class: 'icon', 'aria-label': say('file_send'), title: say('file_send'), id: 'attach' });
   const send = el('button', { type: 'submit', class: 'main icon', 'aria-label': say('send'), title: say('send') }, icon('send'));
   const form = el('form', { class: 'composer', 'aria-label': say('composer') },
     wrong, el('div', { class: 'row field' }, attach, picker, text, send), el('div', { class: 'row under' }, note, el('label', { class: 'life' }, icon('clock'), life)));
 
-  const fail = (parts) => {
+  let failedGone = false;
+  const fail = (parts, gone = false) => {
     wrong.replaceChildren(...parts);
     wrong.hidden = parts.length === 0;
+    failedGone = gone;
   };
 
   function estimate() {
     const { status } = model;
+    if (failedGone && model.door === 'up') fail([]);
     const expected = status?.expected_stored_ms;
     note.textContent = !status || model.door !== 'up' ? say('note_down')
       : !status.online ? say('note_offline')
+      : status.alarms.some(slows) ? say('note_trouble')
       : expected ? say('note_expected', { time: duration(expected), name: name() }) : say('note_soon');
   }
 
+  // What is written anew, or is to last as long as another, is another message: it has a name of its own.
+  const anew = () => drafts.set(contact, { text: text.value, key: crypto.randomUUID() });
   text.addEventListener('input', () => {
-    // What is written anew is another message: it has a name of its own.
-    drafts.set(contact, { text: text.value, key: crypto.randomUUID() });
+    anew();
     fail([]);
+  });
+  life.addEventListener('change', () => {
+    lives.set(contact, Number(life.value));
+    if (drafts.has(contact)) anew();
   });
   text.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing || matchMedia('(pointer: coarse)').matches) return;
     event.preventDefault();
     form.requestSubmit();
   });
-  let busy = false;
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
+    text.focus();
     const draft = drafts.get(contact);
-    if (busy || !draft?.text.trim()) return text.focus();
-    busy = true;
+    if (!draft?.text.trim()) return;
+    // It leaves the line at once: what is typed meanwhile is the next one.
+    drafts.delete(contact);
+    text.value = '';
+    fail([]);
     try {
       const accepted = await api.send(contact, draft.text, Number(life.value), draft.key);
       model.expected.set(accepted.message, accepted.expected_stored_ms);
-      drafts.delete(contact);
-      text.value = '';
-      fail([]);
       announce(say('queued_expected', { time: duration(accepted.expected_stored_ms) }));
       sent();
     } catch (error) {
-      fail(refusal(error));
-    } finally {
-      busy = false;
-      text.focus();
+      // It is in the line again, before what was typed meanwhile; alone, it is the same message still.
+      const next = drafts.get(contact);
+      drafts.set(contact, next ? { text: `${draft.text}\n${next.text}`, key: crypto.randomUUID() } : draft);
+      if (live?.contact === contact) live.again(refusal(error), error.gone || error.code === 'stranger');
     }
   });
   picker.addEventListener('change', async () => {
@@ -92,7 +104,19 @@ export function composer(contact, sent) {
   });
   const unwatch = watch(['status', 'door'], estimate);
   estimate();
-  return { element: form, focus: () => text.focus(), leave: unwatch };
+  live = {
+    contact,
+    again(parts, gone) {
+      text.value = drafts.get(contact)?.text ?? '';
+      fail(parts, gone);
+    },
+  };
+  const own = live;
+  const leave = () => {
+    unwatch();
+    if (live === own) live = null;
+  };
+  return { element: form, focus: () => text.focus(), leave };
 }
 
 async function give(contact, file, fail) {

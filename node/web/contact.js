@@ -57,10 +57,16 @@ export function view(app, key) {
     };
     const forget = async () => {
       if (!await ask(say('forget_ask', { name: line(name) }), say('forget_means'), say('forget'), { danger: true })) return;
-      await api.forget(key).catch(() => {});
-      model.said.delete(key);
-      await Promise.all([askConversations(), askLines(key)]);
-      announce(say('forgotten'));
+      wrong.hidden = true;
+      try {
+        await api.forget(key);
+        model.said.delete(key);
+        await Promise.all([askConversations(), askLines(key)]);
+        announce(say('forgotten'));
+      } catch (error) {
+        wrong.replaceChildren(...refusal(error));
+        wrong.hidden = false;
+      }
     };
     const remove = async () => {
       if (!await ask(say('remove_ask', { name: line(name) }), say('remove_means'), say('remove'), { danger: true })) return;

@@ -35,10 +35,12 @@ export function view(app, key) {
   const behind = new Map();
   let writing = null;
   let toEnd = true;
-  let readUpTo = 0;
+  let readUpTo = -1;
+  let fetching = false;
 
   scroll.addEventListener('scroll', () => {
     toEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+    if (toEnd) markRead();
   });
 
   function people() {
@@ -137,24 +139,36 @@ export function view(app, key) {
     }
   }
 
-  // What is in sight of somebody is read.
+  // What is in sight of somebody is read: up to the end, once all that is unread is here.
   function markRead() {
-    if (document.visibilityState !== 'visible' || !document.hasFocus()) return;
-    const lines = [...(model.said.get(key)?.lines.values() ?? [])];
+    if (document.visibilityState !== 'visible' || !document.hasFocus() || !toEnd) return;
+    const said = model.said.get(key);
+    const lines = [...(said?.lines.values() ?? [])];
     const unread = lines.filter((it) => !it.own && it.state === 'unread').map((it) => it.number);
     if (unread.length === 0) return;
+    const all = model.conversations.find((it) => it.contact === key)?.unread ?? 0;
+    if (unread.length < all && said.earlier && !fetching) {
+      fetching = true;
+      askEarlier(key).catch(() => {}).finally(() => (fetching = false));
+      return;
+    }
     const upTo = Math.max(...unread);
     if (upTo <= readUpTo) return;
     readUpTo = upTo;
     api.read(key, upTo).then(() => Promise.all([askConversations(), askLines(key)]), () => {
-      readUpTo = 0;
+      readUpTo = -1;
     });
   }
 
   const unwatch = [
     watch(['people', 'conversations'], people),
     watch(['lines', 'files'], draw),
-    watch(['door'], () => model.door === 'up' && askLines(key)),
+    watch(['door'], () => {
+      if (model.door !== 'up') return;
+      // A daemon that keeps nothing numbers anew when it starts.
+      readUpTo = -1;
+      askLines(key);
+    }),
   ];
   addEventListener('focus', markRead);
   document.addEventListener('visibilitychange', markRead);
@@ -185,7 +199,7 @@ function bubble(it, key) {
   const body = [el('span', { class: 'unseen' }, it.own ? say('you_wrote') : say('they_wrote')), foreign(it.text, { name: 'p', oneLine: false, kind: 'text' })];
   const meta = [el('time', { datetime: new Date(it.at_us / 1000).toISOString(), title: moment(it.at_us) }, clock(it.at_us))];
   if (it.own) {
-    const expected = !FINAL.has(it.state) && model.expected.get(it.message);
+    const expected = !FINAL.has(it.state) && !it.hindrance && model.expected.get(it.message);
     meta.push(el('span', { class: `is ${it.state}`, title: say(`state_${it.state}_means`) }, icon(ICONS[it.state] ?? 'clock'), stateWords(it, key),
       expected ? ` · ${say('expected', { time: duration(expected) })}` : ''));
   }

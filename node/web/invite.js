@@ -31,6 +31,8 @@ export function view(app) {
     wrong, el('p', { class: 'row' }, make));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
+    if (make.disabled) return;
+    make.disabled = true;
     const problem = tooLong(label.value) ? [say('label_too_long')] : [];
     try {
       if (problem.length === 0) {
@@ -43,6 +45,7 @@ export function view(app) {
     } catch (error) {
       problem.push(...refusal(error));
     }
+    make.disabled = false;
     wrong.replaceChildren(...problem);
     wrong.hidden = problem.length === 0;
   });
@@ -59,6 +62,7 @@ export function view(app) {
 
   function row(invitation) {
     const name = invitation.label || say(invitation.once ? 'somebody' : 'many');
+    const until = say(invitation.guest ? 'invitation_kept' : 'invitation_until', { when: moment(invitation.expires_at_us) });
     const state = invitation.leaked ? say('invitation_leaked') : invitation.guest ? say('invitation_used') : say(invitation.once ? 'invitation_once' : 'invitation_many');
     const revoke = async () => {
       if (!await ask(say('revoke_ask', { name: line(name) }), say('revoke_means'), say('revoke'), { danger: true })) return;
@@ -74,7 +78,7 @@ export function view(app) {
       made.querySelector('h2').focus();
     };
     return el('li', { class: invitation.leaked ? 'alarming' : null },
-      el('div', {}, el('strong', {}, foreign(name)), el('p', { class: 'small' }, state, ' ', say('invitation_until', { when: moment(invitation.expires_at_us) })),
+      el('div', {}, el('strong', {}, foreign(name)), el('p', { class: 'small' }, state, ' ', until),
         invitation.guest ? el('p', { class: 'small' }, withForeign(say('invitation_guest'), 'name', nameOf(invitation.guest))) : null),
       el('p', { class: 'row' }, invitation.guest ? null : button(say('show'), again, { 'aria-label': `${say('show')}: ${line(name)}` }),
         button(say('revoke'), revoke, { class: 'quiet', 'aria-label': `${say('revoke')}: ${line(name)}` })));

@@ -2,7 +2,7 @@
 
 import { button, el, foreign, icon } from './dom.js';
 import { askConversations, model, nameOf, watch } from './model.js';
-import { line } from './text.js';
+import { inARow, line } from './text.js';
 import { picture } from './traffic.js';
 import { count, lately, say } from './words.js';
 
@@ -78,17 +78,19 @@ function entry(app, key) {
   let before = '';
   const update = (talk, shown) => {
     const contact = model.contacts.get(key);
-    const known = JSON.stringify([talk, shown, contact?.label, contact?.verified, contact?.blocked, new Date().getDate()]);
+    const files = model.fresh.get(key) ?? 0;
+    const known = JSON.stringify([talk, shown, files, contact?.label, contact?.verified, contact?.blocked, new Date().getDate()]);
     if (known === before) return;
     before = known;
     const label = nameOf(key);
     name.replaceChildren(foreign(label), ...(contact?.verified ? [icon('shield')] : []));
     element.querySelector('.face').replaceChildren(line([...label][0] ?? '?'));
-    const text = talk.last ? [talk.last.own ? `${say('you')}: ` : '', foreign(talk.last.text.slice(0, 120))] : [say('nothing_yet')];
+    const text = talk.last ? [talk.last.own ? `${say('you')}: ` : '', foreign(inARow(talk.last.text.slice(0, 120)))] : [say('nothing_yet')];
     last.replaceChildren(...(contact?.blocked ? [say('blocked')] : text));
     when.textContent = talk.last ? lately(talk.last.at_us) : '';
-    unread.hidden = talk.unread === 0;
-    unread.replaceChildren(el('span', { 'aria-hidden': 'true' }, String(talk.unread)), el('span', { class: 'unseen' }, count('unread', talk.unread)));
+    unread.hidden = talk.unread + files === 0;
+    const words = [talk.unread && count('unread', talk.unread), files && count('files_new', files)].filter(Boolean).join(', ');
+    unread.replaceChildren(el('span', { 'aria-hidden': 'true' }, String(talk.unread + files)), el('span', { class: 'unseen' }, words));
     open.toggleAttribute('aria-current', shown);
     if (shown) open.setAttribute('aria-current', 'page');
   };

@@ -2,7 +2,7 @@
 // is each view's own.
 
 import { view as accept } from './accept.js';
-import { kindOf } from './alarms.js';
+import { doorDown, kindOf } from './alarms.js';
 import { forgetToken, takeToken } from './api.js';
 import { view as contact } from './contact.js';
 import { view as conversation } from './conversation.js';
@@ -11,7 +11,7 @@ import { view as invite } from './invite.js';
 import { side } from './list.js';
 import { model, nameOf, open, watch } from './model.js';
 import { view as network } from './network.js';
-import { line } from './text.js';
+import { inARow, line } from './text.js';
 import { count, language, say } from './words.js';
 
 const VIEWS = { accept, contact, conversation, invite, network, welcome };
@@ -78,7 +78,7 @@ let bannered = '';
 function banner() {
   const { door, status } = model;
   const superseded = status?.alarms.some((text) => kindOf(text) === 'superseded');
-  const words = door === 'down' ? say('door_down') : door === 'stranger' ? say('door_stranger') : door === 'old' ? say('door_old') : superseded ? say('alarm_superseded')
+  const words = door === 'down' ? doorDown() : door === 'stranger' ? say('door_stranger') : door === 'old' ? say('door_old') : superseded ? say('alarm_superseded')
     : door === 'up' && status && !status.online ? say('offline_short') : '';
   if (words === bannered) return;
   bannered = words;
@@ -92,7 +92,9 @@ function banner() {
 function news({ detail: event }) {
   if (event.event === 'received') {
     const name = line(event.name || nameOf(event.from));
-    announce(say('message_from', { name, text: line(event.text.slice(0, 500)) }));
+    announce(say('message_from', { name, text: line(inARow(event.text.slice(0, 500))) }));
+  } else if (event.event === 'file' && event.incoming && event.state === 'complete') {
+    announce(say('file_came', { name: line(nameOf(event.contact)) }));
   } else if (event.event === 'met') {
     announce(say('met', { name: line(nameOf(event.contact)) }));
   } else if (event.event === 'leaked') {
@@ -103,9 +105,10 @@ function news({ detail: event }) {
   }
 }
 
-function start() {
+async function start() {
   document.documentElement.lang = language;
-  if (!takeToken()) return gate(say('gate_no_token'));
+  const wrong = await takeToken();
+  if (wrong) return gate(say(wrong === 'used' ? 'gate_used' : 'gate_no_token'));
   root.before(strip);
   app.again();
   watch(['door', 'status'], banner);

@@ -20,6 +20,8 @@ export const model = {
   // What a send was told: expected milliseconds by message.
   expected: new Map(),
   traffic: new Traffic(),
+  // How many files have come from whom while nobody looked.
+  fresh: new Map(),
 };
 
 const changed = new EventTarget();
@@ -80,26 +82,53 @@ export const askConversations = asking(async () => {
   tell('conversations');
 });
 
-// Asks for the newest lines with a contact.
+// Most pages that are fetched at once to reach the lines that are here.
+const MOST_PAGES = 40;
+
+// Asks for the newest lines with a contact, back to those that are here.
 export async function askLines(contact) {
-  const page = await api.lines(contact).catch(failed);
-  if (!page) return;
+  const pages = await fetched(contact).catch((error) => {
+    // Who is no contact any more has no conversation.
+    if (error.status === 404) return gone(contact);
+    return failed(error);
+  });
+  if (!pages) return;
+  const lines = pages.flatMap((page) => page.lines);
   const known = model.said.get(contact);
-  const numbers = new Set(page.lines.map((line) => line.number));
+  const numbers = new Set(lines.map((line) => line.number));
+  // A daemon that keeps nothing numbers anew when it starts.
+  const anew = lines.some((line) => known?.lines.has(line.number) && known.lines.get(line.number).message !== line.message);
+  const whole = !known || anew || !pages[0].earlier || pages[0].lines[0]?.number <= Math.max(...known.lines.keys());
   // What has been shown stays in sight until one goes elsewhere, also where the daemon keeps nothing that was read.
-  const before = watched.has(contact) ? [...(known?.lines ?? [])].filter(([number]) => !numbers.has(number)) : [];
+  const before = watched.has(contact) && whole && !anew ? [...(known?.lines ?? [])].filter(([number]) => !numbers.has(number)) : [];
   const older = before.some(([number]) => number < Math.min(...numbers));
   model.said.set(contact, {
-    lines: new Map([...before, ...page.lines.map((line) => [line.number, line])]),
-    earlier: older ? known.earlier : page.earlier,
+    lines: new Map([...before, ...lines.map((line) => [line.number, line])]),
+    earlier: older ? known.earlier : pages[0].earlier,
   });
   tell('lines', { contact });
+}
+
+async function fetched(contact) {
+  const pages = [await api.lines(contact)];
+  const known = model.said.get(contact);
+  const newest = known?.lines.size ? Math.max(...known.lines.keys()) : null;
+  while (newest !== null && pages[0].earlier && pages[0].lines[0]?.number > newest && pages.length < MOST_PAGES) {
+    pages.unshift(await api.lines(contact, pages[0].lines[0].number));
+  }
+  return pages;
+}
+
+function gone(contact) {
+  model.said.delete(contact);
+  tell('lines', { contact });
+  return askPeople();
 }
 
 export async function askEarlier(contact) {
   const known = model.said.get(contact);
   if (!known?.lines.size) return;
-  const page = await api.lines(contact, Math.min(...known.lines.keys())).catch(failed);
+  const page = await api.lines(contact, Math.min(...known.lines.keys())).catch((error) => (error.status === 404 ? gone(contact) : failed(error)));
   if (!page) return;
   known.lines = new Map([...page.lines.map((line) => [line.number, line]), ...known.lines]);
   known.earlier = page.earlier;
@@ -110,7 +139,9 @@ export async function askEarlier(contact) {
 export function showLinesOf(contact) {
   watched.forEach((before) => model.said.delete(before));
   watched.clear();
-  if (contact) watched.add(contact);
+  if (!contact) return;
+  watched.add(contact);
+  if (model.fresh.delete(contact)) tell('conversations');
 }
 
 const askShown = asking(async () => {
@@ -137,8 +168,12 @@ function askLater() {
 }
 
 async function heard(event) {
-  await askAfter(event);
+  if (event.event === 'file' && event.incoming && event.state === 'complete' && !watched.has(event.contact)) {
+    model.fresh.set(event.contact, (model.fresh.get(event.contact) ?? 0) + 1);
+    tell('conversations');
+  }
   tell('event', event);
+  await askAfter(event);
 }
 
 // Asks for all, and follows what happens from then on.

@@ -1,6 +1,6 @@
 // How it goes: what is wrong, the traffic, what it costs, and what all of it protects from.
 
-import { alarm } from './alarms.js';
+import { alarm, doorDown } from './alarms.js';
 import { button, el, foreign, icon } from './dom.js';
 import { standing } from './list.js';
 import { model, watch } from './model.js';
@@ -76,7 +76,8 @@ export function view(app) {
 
 function inSentences(kind) {
   const { status } = model;
-  if (model.door !== 'up' || !status) return [el('p', {}, say(model.door === 'opening' ? 'state_opening' : model.door === 'stranger' ? 'door_stranger' : 'door_down'))];
+  if (model.door === 'down') return [el('p', {}, doorDown())];
+  if (model.door !== 'up' || !status) return [el('p', {}, say(model.door === 'opening' ? 'state_opening' : model.door === 'stranger' ? 'door_stranger' : 'door_old'))];
   const told = [];
   if (status.online && kind === 'good') told.push(el('p', { class: 'good' }, icon('stored'), say('all_well')));
   if (!status.online) told.push(el('p', {}, el('strong', {}, say('offline'))), el('p', {}, say('offline_means')), el('p', {}, say('offline_do')));

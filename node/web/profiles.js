@@ -18,7 +18,7 @@ export function profiles() {
 function drawn(told) {
   const users = [...new Set(told.profiles.flatMap((it) => it.anonymity.map((at) => at.users)))].sort((a, b) => a - b);
   if (users.length === 0) return [table(told, null)];
-  const shown = el('div', { class: 'wide', tabindex: 0, role: 'group', 'aria-label': say('profiles') });
+  const shown = el('div', { class: 'across', tabindex: 0, role: 'group', 'aria-label': say('profiles') });
   const choice = el('select', { id: 'users', '@change': () => shown.replaceChildren(table(told, Number(choice.value))) },
     users.map((it) => el('option', { value: it, selected: it === 100 }, number(it))));
   shown.append(table(told, Number(choice.value)));
@@ -33,7 +33,7 @@ function table(told, users) {
   const times = (delay) => (delay.p50_ms && delay.p99_ms ? say('profiles_times', { half: duration(delay.p50_ms), most: duration(delay.p99_ms) }) : '–');
   const row = (it) => {
     const at = it.anonymity.find((one) => one.users === users);
-    const bits = typeof at?.bits === 'number' ? say('profiles_hides', { people: number(2 ** at.bits), bits: number(at.bits, 1) }) : '–';
+    const bits = typeof at?.bits === 'number' && typeof at.worst_twentieth_bits === 'number' ? say('profiles_hides', { people: number(2 ** at.bits), bits: number(at.bits, 1), few: number(2 ** at.worst_twentieth_bits), mixes: number(at.mixes_per_layer) }) : '–';
     const name = it.name === told.in_use ? [foreign(it.name), ` (${say('profiles_yours')})`] : [foreign(it.name)];
     return el('tr', {}, el('th', { scope: 'row' }, name), el('td', {}, size(it.bytes_per_day)), el('td', {}, times(it.stored)), el('td', {}, times(it.received)), el('td', {}, bits));
   };

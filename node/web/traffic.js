@@ -2,7 +2,7 @@
 // daemon counts it; all that is made here is the differences.
 
 import { el } from './dom.js';
-import { number, say } from './words.js';
+import { count, number, say } from './words.js';
 
 const SECONDS = 60;
 // Bytes of a packet on the link, of every kind.
@@ -70,8 +70,11 @@ export function picture(traffic, { small = false } = {}) {
   return { canvas, draw };
 }
 
+// One packet of sixty seconds is not nothing.
+const little = (rate) => (rate > 0 && rate < 0.05 ? say('less_than', { n: number(0.1, 1) }) : number(rate, 1));
+
 export const inWords = (traffic) => say('traffic_words', {
-  out: number(traffic.of('out'), 1), real: number(traffic.of('realOut'), 1), in: number(traffic.of('in'), 1), got: number(traffic.of('realIn'), 1),
+  seconds: count('seconds', traffic.seconds.length), out: number(traffic.of('out'), 1), real: little(traffic.of('realOut')), in: number(traffic.of('in'), 1), got: little(traffic.of('realIn')),
 });
 
 function paint(pen, { width, height }, traffic, small) {

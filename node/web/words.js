@@ -42,7 +42,8 @@ export function count(name, n, values = {}) {
 
 export const number = (n, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(n);
 
-// About how long: whole units if it is any, else to the second below two minutes, then to the minute, the hour, the day.
+// About how long, as it stands after "about", "in" or "after": whole units if it is any, else to the second below two minutes,
+// then to the minute, the hour, the day.
 export function duration(ms) {
   const seconds = Math.max(1, Math.round(ms / 1000));
   for (const [unit, name] of [[86400, 'days'], [3600, 'hours'], [60, 'minutes']]) {

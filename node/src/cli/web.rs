@@ -1,7 +1,7 @@
 //! `shoal web`.
 
 use serde::Serialize;
-use shoal_node::control::{ControlError, Page};
+use shoal_node::control::ControlError;
 use shoal_node::page::PageLink;
 use shoal_node::{Exit, Failure};
 
@@ -18,10 +18,10 @@ struct Shown<'a> {
 }
 
 pub(super) async fn run(args: &Web, json: bool) -> Result<(), Failure> {
-    let asked = async { connect(&args.place).await?.page().await.map_err(shut) };
+    let asked = async { connect(&args.place).await?.page_link().await.map_err(shut) };
     let timeout = late(Some(args.timeout));
-    let Page { http } = within(timeout, "the client daemon did not answer in time", asked).await?;
-    let link = PageLink::of(&directory(&args.place), &http).map_err(Failure::usage)?;
+    let given = within(timeout, "the client daemon did not answer in time", asked).await?;
+    let link = PageLink::of(&directory(&args.place), given);
     if args.open {
         link.open().await.map_err(|error| {
             Failure::failed(anyhow::anyhow!(

@@ -35,7 +35,7 @@ use super::wire::{Given, Json, Nothing, Params, json, no_such_method, no_such_pa
 pub use self::document::document;
 pub use self::follow::Told;
 pub(super) use self::page::is_for_a_file;
-pub use self::page::{Page, pages};
+pub use self::page::{Page, PageLink, pages};
 
 /// The header with an application's name for a message.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use self::calls::Call;
-use super::api::{Page, Told};
+use super::api::{PageLink, Told};
 use super::appear::Changes;
 use super::protocol::{Event, MAX_FILE_BYTES, MAX_RESPONSE_BYTES, Refusal, Request, Response};
 use super::socket::connect;
@@ -115,12 +115,12 @@ impl ControlClient {
         }
     }
 
-    /// Asks where the page for people is.
+    /// Asks for a link that opens the page for people once.
     ///
     /// # Errors
-    /// [`ControlError`]; [`ControlError::Refused`] if it is nowhere.
-    pub async fn page(&mut self) -> Result<Page, ControlError> {
-        let (status, body) = self.exchange(calls::get("/v1/page")?).await?;
+    /// [`ControlError`]; [`ControlError::Refused`] if there is no page.
+    pub async fn page_link(&mut self) -> Result<PageLink, ControlError> {
+        let (status, body) = self.exchange(calls::post("/v1/page")?).await?;
         let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
         let bytes = body.map_err(|_| ControlError::Closed)?.to_bytes();
         match status.is_success() {

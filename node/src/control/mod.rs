@@ -10,6 +10,7 @@ mod appear;
 mod client;
 mod events;
 mod guard;
+mod links;
 mod patient;
 mod places;
 pub mod protocol;
@@ -19,7 +20,7 @@ mod sse;
 mod token;
 mod wire;
 
-pub use api::Page;
+pub use api::{Page, PageLink};
 pub use client::{ControlClient, ControlError, unexpected};
 pub use events::{EventId, Events, Follower};
 pub(crate) use server::serve_open;

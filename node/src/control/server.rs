@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::guard::Guard;
+use super::links::Links;
 use super::patient::Patient;
 use super::places::{Bounds, Busy, Places, Seat, open_files, raise_open_files};
 use super::protocol::{Refusal, Request, Response};
@@ -83,6 +84,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct TcpDoor {
     pub(super) address: SocketAddr,
     pub(super) token: Arc<Token>,
+    pub(super) links: Arc<Links>,
 }
 
 /// The listening API. Dropping it removes the socket's file.
@@ -125,6 +127,7 @@ impl ControlServer {
         self.door = Some(TcpDoor {
             address,
             token: Arc::clone(&token),
+            links: Arc::default(),
         });
         self.tcp = Some((listener, Guard::new(token, address.port())));
         Ok(address)

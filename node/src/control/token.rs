@@ -69,18 +69,25 @@ impl Token {
         }
     }
 
-    /// The address of the page with the token in it, behind a `#`: that part goes to no server and into no log.
-    #[must_use]
-    pub fn link(&self, http: &str) -> Zeroizing<String> {
-        Zeroizing::new(format!("{http}/#{}", *self.0))
+    /// Itself under a code that only the daemon and a page have, with what shows that it is of who has both: each half of
+    /// what a page gets for its link. 32 bytes, by a key that is used once, in hexadecimal.
+    pub(super) fn under(&self, code: &str, port: u16) -> Result<(String, String), InvalidLength> {
+        let pad = mac(code, &format!("shoal page token {port}"))?;
+        let bytes = Zeroizing::new(HEXLOWER.decode(self.0.as_bytes()).unwrap_or_default());
+        let hidden: Vec<u8> = bytes
+            .iter()
+            .zip(pad)
+            .map(|(byte, pad)| byte ^ pad)
+            .collect();
+        let hidden = HEXLOWER.encode(&hidden);
+        let proof = mac(code, &format!("shoal page proof {port} {hidden}"))?;
+        Ok((hidden, HEXLOWER.encode(&proof)))
     }
 
     /// What shows to who has the token that one has it too, at this port, and tells nothing of it: HMAC-SHA-256 of the
     /// port and what was asked with, in hexadecimal.
     pub(super) fn proof(&self, port: u16, challenge: &str) -> Result<String, InvalidLength> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes())?;
-        mac.update(format!("shoal page {port} {challenge}").as_bytes());
-        Ok(HEXLOWER.encode(&mac.finalize().into_bytes()))
+        mac(&self.0, &format!("shoal page {port} {challenge}")).map(|it| HEXLOWER.encode(&it))
     }
 
     /// Whether this is it. How long that takes tells nothing of it.
@@ -94,6 +101,13 @@ impl Token {
     pub fn known(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
     }
+}
+
+/// HMAC-SHA-256.
+pub(super) fn mac(key: &str, words: &str) -> Result<[u8; 32], InvalidLength> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())?;
+    mac.update(words.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
 }
 
 #[cfg(test)]

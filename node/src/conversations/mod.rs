@@ -390,6 +390,11 @@ impl Conversations {
         changes
     }
 
+    /// With whom there are any.
+    pub(crate) fn with(&self) -> impl Iterator<Item = &PeerKey> {
+        self.talks.keys()
+    }
+
     /// Lines before a number, or the last ones: at most so many, those said last first.
     pub(crate) fn lines(&self, with: &PeerKey, before: Option<u64>) -> impl Iterator<Item = &Line> {
         let lines = self.talks.get(with).into_iter();

@@ -112,12 +112,18 @@ fn patience(text: &str) -> Duration {
 /// How it went, and the pages if they are wanted.
 async fn show(options: &DemoOptions, network: &Network, outcome: &Outcome) -> Result<(), Failure> {
     let pages = match options.web {
-        true => network.pages()?,
+        true => network.pages().await?,
         false => Vec::new(),
     };
     report(options, network.narrator, outcome, &pages)?;
     for (name, page) in &pages {
         network.narrator.line(&format!("{name}: {}", page.url()));
+    }
+    if !pages.is_empty() {
+        network.narrator.line(&format!(
+            "Each link opens once, within ten minutes; for others: shoal web --dir {}/alice",
+            network.dir().display()
+        ));
     }
     if page::has_display() {
         for (name, page) in &pages {

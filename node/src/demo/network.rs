@@ -215,15 +215,16 @@ impl Network {
         Ok(Some(port))
     }
 
-    /// The pages of the clients that run, by name.
-    pub(super) fn pages(&self) -> Result<Vec<(&str, PageLink)>, Failure> {
-        let pages = self.pages.iter().flatten();
-        let links = pages.map(|(name, port)| {
+    /// Links to the pages of the clients that run, by name.
+    pub(super) async fn pages(&self) -> Result<Vec<(&str, PageLink)>, Failure> {
+        let mut pages = Vec::new();
+        for name in self.pages.iter().flat_map(BTreeMap::keys) {
             let dir = self.workplace.path().join(name);
-            let link = PageLink::of(&dir, &format!("http://127.0.0.1:{port}"));
-            Ok((name.as_str(), link.map_err(Failure::failed)?))
-        });
-        links.collect()
+            let given = async { ControlClient::connect(&dir).await?.page_link().await };
+            let given = given.await.map_err(Failure::failed)?;
+            pages.push((name.as_str(), PageLink::of(&dir, given)));
+        }
+        Ok(pages)
     }
 
     /// Stops one process.

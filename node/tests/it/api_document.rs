@@ -294,7 +294,7 @@ async fn the_document_has_what_is_there_and_nothing_else() {
     let _daemon = serve(&place).await;
     let mut raw = Raw::unix(&place.file("alice")).await;
     let operations = operations();
-    assert_eq!(operations.len(), 39);
+    assert_eq!(operations.len(), 40);
     for operation in &operations {
         let path = (operation.path)
             .replace("{id}", "11111111111111111111")

@@ -221,8 +221,32 @@ async fn a_qr_code_is_drawn_of_what_is_asked_for_and_nothing_else() {
 async fn the_way_to_the_page_is_told_by_the_socket() {
     let scene = Scene::start().await;
     let mut client = ControlClient::connect(scene.dir.path()).await.unwrap();
-    let page = client.page().await.unwrap();
-    assert_eq!(page.http, format!("http://{}", scene.address));
+    let given = client.page_link().await.unwrap();
+    let (http, code) = given.link.split_once("/#").unwrap();
+    assert_eq!(http, format!("http://{}", scene.address));
+    assert_eq!((code.len(), given.life_secs), (64, 600));
+    // It opens the page once, for who knows the code: the token comes under it.
+    let mac = |words: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(code.as_bytes()).unwrap();
+        mac.update(words.as_bytes());
+        mac.finalize().into_bytes()
+    };
+    let name = HEXLOWER.encode(&mac("shoal page link"));
+    let enter = format!("/web/enter/{name}");
+    let told = scene.ask("GET", &enter, &[]).await;
+    assert_eq!(told.status, 200);
+    let told = told.json();
+    let hidden = told["hidden"].as_str().unwrap();
+    let port = scene.address.rsplit(':').next().unwrap();
+    let pad = mac(&format!("shoal page token {port}"));
+    let bytes = HEXLOWER.decode(hidden.as_bytes()).unwrap();
+    let token: Vec<u8> = bytes.iter().zip(pad).map(|(one, pad)| one ^ pad).collect();
+    assert_eq!(HEXLOWER.encode(&token), TOKEN);
+    let proof = mac(&format!("shoal page proof {port} {hidden}"));
+    assert_eq!(told["proof"], HEXLOWER.encode(&proof));
+    assert_eq!(scene.ask("GET", &enter, &[]).await.status, 404, "once");
+    // A link is given to who has the token, and to nobody else.
+    assert_eq!(scene.ask("POST", "/v1/page", &[]).await.status, 401);
 }
 
 /// Three layers and three providers, so that a client has two mailboxes and another entry.
@@ -295,12 +319,11 @@ async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
     let at = format!("127.0.0.1:{}", free_port());
     let _daemon = alone(&place, &["--api", &at]).await;
     let token = std::fs::read_to_string(place.file("alice/api.token")).unwrap();
-    let link = format!("http://{at}/#{}", token.trim());
     let told = place.json(&["web", "--dir", "alice"]).await;
-    assert_eq!(
-        (&told["link"], &told["opened"]),
-        (&link.clone().into(), &false.into())
-    );
+    let link = told["link"].as_str().unwrap();
+    assert!(link.starts_with(&format!("http://{at}/#")), "{link}");
+    assert!(!link.contains(token.trim()), "it stays in a history");
+    assert_eq!(told["opened"], false);
     assert!(!place.file("alice/page.html").exists());
 
     // A browser, or what is taken for one, that writes down what it is started with.
@@ -330,7 +353,8 @@ async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let page = std::fs::read_to_string(&file).unwrap();
-        assert!(page.contains(&format!("url={link}\"")), "{page}");
+        assert!(page.contains(&format!("url=http://{at}/#")), "{page}");
+        assert!(!page.contains(token.trim()), "{page}");
         // One that was there before has no say in who may read the next.
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     }
@@ -359,7 +383,9 @@ async fn the_demo_stays_up_with_both_pages() {
     assert_eq!(told["delivered"], true);
     for name in ["alice", "bob"] {
         let link = told["pages"][name].as_str().unwrap();
-        let (address, token) = link.split_once("/#").unwrap();
+        let (address, _) = link.split_once("/#").unwrap();
+        let token = std::fs::read_to_string(dir.path().join(name).join("api.token")).unwrap();
+        let token = token.trim();
         let address = address.strip_prefix("http://").unwrap();
         let host = ("Host", address);
         let mut raw = Raw::tcp(address).await;

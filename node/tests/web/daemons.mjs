@@ -2,6 +2,8 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
@@ -40,6 +42,15 @@ export class Daemon {
   async json(...args) {
     const { stdout } = await run(this.shoal, [...args, '--dir', this.name, '--json'], { cwd: this.place, env });
     return JSON.parse(stdout);
+  }
+
+  // One that opens the page once.
+  async link() {
+    return (await this.json('web')).link;
+  }
+
+  token() {
+    return readFileSync(path.join(this.place, this.name, 'api.token'), 'utf8').trim();
   }
 
   get origin() {

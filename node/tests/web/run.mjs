@@ -40,15 +40,16 @@ async function main() {
   await Promise.all(Object.values(daemons).map((daemon) => daemon.start()));
   await Promise.all(Object.values(daemons).flatMap((daemon) => [daemon.until('online'), daemon.until('open')]));
   const links = {};
-  for (const [name, daemon] of Object.entries(daemons)) links[name] = (await daemon.json('web')).link;
+  for (const [name, daemon] of Object.entries(daemons)) links[name] = await daemon.link();
   step('both daemons are there');
 
-  await paint(links.alice);
+  await paint(await daemons.alice.link());
   await locked();
   const alice = await open(browser, { origin: daemons.alice.origin, allowed: ['ERR_CONNECTION_REFUSED', 'ERR_INCOMPLETE_CHUNKED', 'ERR_EMPTY_RESPONSE', 'ERR_CONNECTION_RESET'] });
   const bob = await open(browser, { width: 360, height: 740, dark: true, language: 'de-DE', origin: daemons.bob.origin, allowed: ['422', 'ERR_CONNECTION_REFUSED', 'ERR_INCOMPLETE_CHUNKED', 'ERR_EMPTY_RESPONSE', 'ERR_CONNECTION_RESET'] });
   await alice.goto(links.alice);
   await bob.goto(links.bob);
+  await usedUp(links.alice);
   assert.equal(await alice.evaluate(() => location.href), `${daemons.alice.origin}/`, 'the token is out of the address');
   await alice.getByText('Connected', { exact: true }).waitFor();
   await bob.locator('.side').getByText('Verbunden').waitFor();
@@ -146,7 +147,7 @@ async function main() {
   assert.equal(readFileSync(await download.path(), 'utf8'), content);
   await nothingRan(alice, 'a file and its name');
   step(`a file has come and is saved as ${download.suggestedFilename()}`);
-  await strangers({ browser, daemon: daemons.alice, link: links.alice, port: otherPort });
+  await strangers({ browser, daemon: daemons.alice, token: daemons.alice.token(), port: otherPort });
   step('pages of elsewhere and other names are refused');
 
   await alice.locator('.said .own', { hasText: 'This one is gone soon.' }).waitFor({ state: 'detached', timeout: 150_000 });
@@ -166,7 +167,8 @@ async function paint(link) {
   const found = [];
   for (let turn = 0; turn < 5; turn += 1) {
     await page.goto('about:blank');
-    await page.goto(link);
+    // The tab has been let in: the second time it needs no link.
+    await page.goto(turn ? daemons.alice.origin : link);
     await page.locator('.side .network').waitFor();
     const seen = await page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
     found.push(await seen.jsonValue());
@@ -175,7 +177,7 @@ async function paint(link) {
   found.sort((one, other) => one - other);
   step(`first paint after ${found.map((ms) => ms.toFixed(0)).join(', ')} ms; ${Math.round(bytes)} bytes in all`);
   assert.ok(bytes > 10_000 && bytes < 300_000, `${bytes}`);
-  const headers = (await page.goto(link).then(() => page.request.get(daemons.alice.origin))).headers();
+  const headers = (await page.goto(daemons.alice.origin).then(() => page.request.get(daemons.alice.origin))).headers();
   assert.match(headers['content-security-policy'], /default-src 'none'.*trusted-types 'none'/);
   await nothingRan(page, 'opening');
   await page.context().close();
@@ -183,8 +185,8 @@ async function paint(link) {
 
 // Without the token it says what to do.
 async function locked() {
-  for (const [address, words] of [['/', 'it opens only with the link'], [`/#${'0'.repeat(64)}`, 'belongs to another client']]) {
-    const page = await open(browser, { width: 360, origin: daemons.alice.origin, allowed: ['401'] });
+  for (const [address, words] of [['/', 'it opens only with the link'], [`/#${'0'.repeat(64)}`, 'has been used, or is too old']]) {
+    const page = await open(browser, { width: 360, origin: daemons.alice.origin, allowed: ['401', '404'] });
     await page.goto(daemons.alice.origin + address);
     await page.getByText(words).waitFor();
     await page.getByText('shoal web --dir DIR').waitFor();
@@ -193,6 +195,16 @@ async function locked() {
     await page.context().close();
   }
   step('who has no token is told what to do');
+}
+
+// What stays in a browser's history opens nothing.
+async function usedUp(link) {
+  const page = await open(browser, { origin: daemons.alice.origin, axe: false, allowed: ['404'] });
+  await page.goto(link);
+  await page.getByText('has been used, or is too old').waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await page.context().close();
+  step('a link opens once');
 }
 
 async function write(page, text) {

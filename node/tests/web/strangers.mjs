@@ -5,8 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-export async function strangers({ browser, daemon, link, port }) {
-  const token = link.split('#')[1];
+export async function strangers({ browser, daemon, token, port }) {
   const server = createServer((_, answer) => {
     answer.writeHead(200, { 'Content-Type': 'text/html' });
     answer.end('<!doctype html><title>elsewhere</title>');

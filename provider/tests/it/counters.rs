@@ -126,7 +126,7 @@ fn mailboxes(world: &mut World, moved: &mut Moved) {
 /// At a provider that issues tokens.
 fn tokens(moved: &mut Moved) {
     let limits = Limits {
-        tokens_per_hour: 1,
+        tokens_per_hour: 2,
         openings_per_hour: 2,
         active_mailboxes: 1,
         ..Limits::default()
@@ -135,6 +135,13 @@ fn tokens(moved: &mut Moved) {
     let mut world = World::issuing(2, limits, StoreLimits::default(), demand);
     let number = token_period(world.now);
     let (_, blinded) = PendingToken::blind(&mut world.rng).unwrap();
+    // Which gives two.
+    let own = TokenProof::Code(TokenCode::of(&world.local, "myfriend"));
+    for _ in 0..3 {
+        let (_, blinded) = PendingToken::blind(&mut world.rng).unwrap();
+        world.ask(number, blinded, own.clone());
+    }
+    world.run_secs(1);
     let code = TokenProof::Code(TokenCode::of(&world.local, "friends"));
     for (number, proof) in [
         (number, code.clone()),

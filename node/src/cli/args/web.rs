@@ -13,8 +13,8 @@ Examples:
   shoal web --dir alice --open
 
 The page is for a browser on this machine: contacts, messages, files, and the traffic as it is. The daemon serves it where
-it serves its API over TCP (`--api`, or `api.listen` in client.toml). The link has the token of the API in it, which only
-you can read: who has it can read and write in your name on this machine. With --open the browser is given a file that
+it serves its API over TCP (`--api`, or `api.listen` in client.toml). The link opens it once, within ten minutes, and the tab
+keeps what it needs: who opens it can read and write in your name on this machine. For another tab, ask again. With --open the browser is given a file that
 leads there, and not the link: command lines are seen by others. docs/web.md says what the page does not protect from.")]
 pub(in crate::cli) struct Web {
     #[command(flatten)]

@@ -23,6 +23,7 @@ use super::follow::Told;
         super::profiles,
         openapi,
         super::page::place,
+        super::page::give_link,
         super::qr::qr,
         super::people::invite,
         super::people::invitations,

@@ -9,8 +9,10 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::super::links::LIFE;
 use super::super::protocol::{Refusal, RefusalCode};
 use super::super::server::TcpDoor;
 use super::super::wire::{Json, no_such_method, no_such_path};
@@ -90,8 +92,26 @@ static FILES: [File; 22] = files![
 /// Where the page is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page {
-    /// Its address. It asks for the token, which a link to it may have behind a `#`.
+    /// Its address. Without a link it says what to do.
     pub http: String,
+}
+
+/// A way into the page.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PageLink {
+    /// Opens the page once. Who opens it can do all that the client can.
+    pub link: String,
+    /// Seconds for which it is good.
+    pub life_secs: u64,
+}
+
+/// What a page gets for its link: 32 bytes each, in hexadecimal.
+#[derive(Serialize)]
+struct Entered {
+    /// The token and HMAC-SHA-256, by the link's code, of `shoal page token PORT`, one upon the other.
+    hidden: String,
+    /// HMAC-SHA-256 by it of `shoal page proof PORT HIDDEN`.
+    proof: String,
 }
 
 /// Characters of what a page asks for a proof with.
@@ -108,8 +128,9 @@ pub fn pages(door: Option<TcpDoor>) -> Router {
     Router::new()
         .route("/", get(async || answer("index.html")))
         .route("/web/proof/{challenge}", get(proof))
+        .route("/web/enter/{name}", get(enter))
         .route("/web/{name}", get(file))
-        .route("/v1/page", get(place))
+        .route("/v1/page", get(place).post(give_link))
         .method_not_allowed_fallback(no_such_method)
         .with_state(door)
 }
@@ -145,6 +166,21 @@ async fn proof(
     }
 }
 
+/// Takes a link from a page that was opened by it: the code in it stays there, and this is its name.
+async fn enter(
+    State(door): State<Option<TcpDoor>>,
+    Path(name): Path<String>,
+) -> Result<Json<Entered>, Refusal> {
+    let entered = door.and_then(|door| {
+        let with = (&*door.token, door.address.port());
+        door.links.open(Instant::now(), &name, with)
+    });
+    match entered {
+        Some((hidden, proof)) => Ok(Json(Entered { hidden, proof })),
+        None => Err(no_such_path().await),
+    }
+}
+
 fn answer(name: &str) -> HttpResponse {
     let Some(file) = FILES.iter().find(|file| file.name == name) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -165,11 +201,31 @@ fn answer(name: &str) -> HttpResponse {
     (status = 404, description = "Nowhere: the API is not served over TCP", body = Refusal)))]
 pub(super) async fn place(State(door): State<Option<TcpDoor>>) -> Result<Json<Page>, Refusal> {
     let http = door.map(|door| format!("http://{}", door.address));
-    http.map(|http| Json(Page { http })).ok_or_else(|| {
-        let words = "the page needs the API's TCP door, which is shut: start the daemon with `--api 127.0.0.1:4150`, \
-                     or set `api.listen` in client.toml";
-        Refusal::new(RefusalCode::NotFound, words)
-    })
+    http.map(|http| Json(Page { http })).ok_or_else(shut)
+}
+
+/// A link that opens the page once. The token is not in it: what is behind a `#` stays in a browser's history.
+#[utoipa::path(post, path = "/v1/page", tag = "daemon", responses(
+    (status = 200, description = "It is good for ten minutes", body = PageLink),
+    (status = 404, description = "There is no page: the API is not served over TCP", body = Refusal)))]
+pub(super) async fn give_link(
+    State(door): State<Option<TcpDoor>>,
+) -> Result<Json<PageLink>, Refusal> {
+    let door = door.ok_or_else(shut)?;
+    let code = door
+        .links
+        .give(Instant::now())
+        .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the system has no randomness"))?;
+    Ok(Json(PageLink {
+        link: format!("http://{}/#{}", door.address, *code),
+        life_secs: LIFE.as_secs(),
+    }))
+}
+
+fn shut() -> Refusal {
+    let words = "the page needs the API's TCP door, which is shut: start the daemon with `--api 127.0.0.1:4150`, \
+                 or set `api.listen` in client.toml";
+    Refusal::new(RefusalCode::NotFound, words)
 }
 
 #[cfg(test)]

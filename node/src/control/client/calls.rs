@@ -211,6 +211,11 @@ pub(super) fn get(path: &str) -> Result<HttpRequest<Full<Bytes>>, ControlError> 
     finish(HttpRequest::get(path), Bytes::new())
 }
 
+/// A request that says no more than its path.
+pub(super) fn post(path: &str) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
+    finish(HttpRequest::post(path), Bytes::new())
+}
+
 fn finish(
     request: axum::http::request::Builder,
     body: Bytes,

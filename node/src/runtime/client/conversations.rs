@@ -28,6 +28,8 @@ enum Follow {
     Came(PeerKey, u64),
     /// It is, and the text that it is of was read.
     Read(PeerKey, u64, MessageId),
+    /// What somebody wanted deleted is: who asked is told. What the disk did not take goes with what is saved next.
+    Deleted(Vec<Change>, Option<Answer>),
     /// Nothing.
     Nothing,
 }
@@ -37,6 +39,8 @@ pub(super) struct Talks {
     conversations: Conversations,
     following: BTreeMap<u64, Follow>,
     next_ticket: u64,
+    /// What was to be deleted, and the disk did not take.
+    owed: Vec<Change>,
 }
 
 impl Talks {
@@ -45,6 +49,7 @@ impl Talks {
             conversations,
             following: BTreeMap::new(),
             next_ticket: 0,
+            owed: Vec::new(),
         }
     }
 
@@ -71,8 +76,14 @@ impl Talks {
 }
 
 impl Daemon {
-    /// What an earlier run could not say of own texts.
+    /// What an earlier run could not say of own texts; and what it could not delete of those who are no contacts any more.
     pub(super) fn begin_talks(&mut self) {
+        let with: Vec<PeerKey> = self.talks.conversations.with().copied().collect();
+        for with in with {
+            if self.session.client().contact(&with).is_none() {
+                self.forget_lines(&with, None);
+            }
+        }
         let open: Vec<MessageId> = self.talks.conversations.open().collect();
         for message in open {
             let state = self.session.status(&message).map(|status| status.state);
@@ -161,10 +172,14 @@ impl Daemon {
         self.save_lines(Follow::Nothing, changes);
     }
 
-    /// What was said with a contact is forgotten with it.
-    pub(super) fn forget_lines(&mut self, contact: &PeerKey) {
+    /// What was said with a contact is forgotten with it. Who asked hears when it is on disk no more.
+    pub(super) fn forget_lines(&mut self, contact: &PeerKey, answer: Option<Answer>) {
         let changes = self.talks.conversations.forget(contact);
-        self.save_lines(Follow::Nothing, changes);
+        self.delete_lines(changes, answer);
+    }
+
+    fn delete_lines(&mut self, changes: Vec<Change>, answer: Option<Answer>) {
+        self.save_lines(Follow::Deleted(changes.clone(), answer), changes);
     }
 
     /// The user has read a text: it is not given out again, and the client role deletes it once its line is on disk, if it
@@ -193,8 +208,18 @@ impl Daemon {
 
     // --- The disk ---
 
-    fn save_lines(&mut self, follow: Follow, changes: Vec<Change>) {
+    fn save_lines(&mut self, mut follow: Follow, mut changes: Vec<Change>) {
+        if let Follow::Deleted(deleted, _) = &mut follow {
+            deleted.append(&mut self.talks.owed);
+            changes.clone_from(deleted);
+        } else if !self.talks.owed.is_empty() {
+            self.delete_lines(Vec::new(), None);
+        }
         if changes.is_empty() {
+            if let Follow::Deleted(_, Some(answer)) = follow {
+                // Who asked may be gone.
+                let _ = answer.send(Ok(Response::Done));
+            }
             return;
         }
         let ticket = self.talks.next_ticket;
@@ -218,6 +243,22 @@ impl Daemon {
             (Follow::Read(with, number, message), Ok(())) => {
                 self.talks.conversations.saved(with, number);
                 self.tell_session(SessionInput::Read { message });
+            }
+            (Follow::Deleted(changes, answer), outcome) => {
+                let outcome = match outcome {
+                    Ok(()) => Ok(Response::Done),
+                    Err(reason) => {
+                        self.talks.owed.extend(changes);
+                        let words = format!(
+                            "it is still on this disk, which did not take the change ({reason}): mend that, and ask again"
+                        );
+                        Err(Refusal::new(RefusalCode::Internal, words))
+                    }
+                };
+                if let Some(answer) = answer {
+                    // Who asked may be gone.
+                    let _ = answer.send(outcome);
+                }
             }
             (Follow::Came(..) | Follow::Read(..), Err(_)) | (Follow::Nothing, _) => {}
         }
@@ -322,11 +363,17 @@ impl Daemon {
         Ok(Response::Done)
     }
 
-    pub(super) fn on_clear_conversation(&mut self, contact: &str) -> Result<Response, Refusal> {
-        let with = self.find_contact(contact)?;
-        let changes = self.talks.conversations.clear(&with);
-        self.save_lines(Follow::Nothing, changes);
-        Ok(Response::Done)
+    pub(super) fn on_clear_conversation(&mut self, contact: &str, answer: Answer) {
+        match self.find_contact(contact) {
+            Ok(with) => {
+                let changes = self.talks.conversations.clear(&with);
+                self.delete_lines(changes, Some(answer));
+            }
+            Err(refusal) => {
+                // Who asked may be gone.
+                let _ = answer.send(Err(refusal));
+            }
+        }
     }
 
     fn look_at_lines(

@@ -495,7 +495,9 @@ impl Daemon {
             Request::ReadConversation { contact, up_to } => {
                 self.on_read_conversation(&contact, up_to)
             }
-            Request::ClearConversation { contact } => self.on_clear_conversation(&contact),
+            Request::ClearConversation { contact } => {
+                return self.on_clear_conversation(&contact, answer);
+            }
             Request::Files => Ok(Response::Files(self.file_list())),
             Request::File { file } => self.file(&file).map(Response::File),
             Request::FileContent { file } => return self.on_file_content(&file, answer),

@@ -144,10 +144,7 @@ impl Daemon {
         let outcome = match wanted {
             Wanted::Nothing => Ok(Response::Done),
             Wanted::Contact(key) => self.told_contact(&key).map(Response::Contact),
-            Wanted::Forgotten(key) => {
-                self.forget_lines(&key);
-                Ok(Response::Done)
-            }
+            Wanted::Forgotten(key) => return self.forget_lines(&key, answer),
         };
         if let Some(answer) = answer {
             reply(answer, outcome);
