@@ -111,9 +111,8 @@ fn measure(
     let bits: Vec<f64> = mass
         .results()
         .iter()
-        .filter(|target| target.residual < 1e-3)
-        .filter_map(|target| target.user_largest)
-        .map(|largest| -math::log2(largest.clamp(1e-300, 1.0)))
+        .filter_map(|target| target.over_users())
+        .map(|(_, largest)| -math::log2(largest.clamp(1e-300, 1.0)))
         .collect();
     stats::quantile(&bits, 0.05).ok_or_else(|| AdviseError::NoTargets(candidate.describe()))
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(command: &Check) -> CommandResult {
     let all = estimate(&scenario, threads);
     let one = estimate(&scenario, 1);
     let available = memory::available();
-    let fits = available.is_none_or(|available| one.bytes <= available.bytes);
+    let fits = available.is_none_or(|available| available.holds(one.bytes));
     if command.json {
         let found = json!({
             "hash": scenario.hash(),
@@ -56,7 +56,7 @@ pub(crate) fn run(command: &Check) -> CommandResult {
     }
     if let Some(available) = available.filter(|_| !fits) {
         eprintln!(
-            "error: one repetition needs {}, and {} are {} (fewer clients, lower rates, fewer targets alive, or a shorter run with entropy_backward)",
+            "error: one repetition needs about {}, perhaps a quarter more, and {} are {} (fewer clients, lower rates, fewer targets alive, or a shorter run with entropy_backward)",
             bytes(one.bytes),
             bytes(available.bytes),
             available.limit,

@@ -207,10 +207,10 @@ fn simulate(args: &NetworkArgs, path: &Path) -> CommandResult {
 fn tell_size(scenario: &Scenario) -> Result<(), String> {
     let size = network::size(scenario);
     if let Some(available) = memory::available()
-        && size.bytes > available.bytes
+        && !available.holds(size.bytes)
     {
         return Err(format!(
-            "the network needs about {} of memory, and {} are {}: take fewer nodes or clients, or raise the limit",
+            "the network needs about {} of memory, perhaps a quarter more, and {} are {}: take fewer nodes or clients, or raise the limit",
             bytes(size.bytes),
             bytes(available.bytes),
             available.limit

@@ -129,7 +129,9 @@ fn print_report(report: &Report, out: Option<&Path>) {
 fn line(point: &Point, width: usize, effort: Effort) -> String {
     let digits = if point.unit == "packets/s" { 1 } else { 4 };
     let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.digits$}"));
-    let tolerance = point.tolerance.map_or(String::new(), |v| format!("{v}"));
+    // Four digits, and none that say nothing.
+    let tolerance = |v: f64| format!("{v:.4}").trim_end_matches('0').to_owned();
+    let tolerance = point.tolerance.map_or(String::new(), tolerance);
     let line = format!(
         "{:width$}  {:>10} {:>10} {:>10} {tolerance:>10}  {:9} {}",
         point.name,

@@ -81,10 +81,11 @@ pub(crate) fn run(args: &RunArgs) -> CommandResult {
         report.write(&scenario, out)?;
     }
     for summary in &report.summaries {
-        if summary.name == "targets_passed_over_forward" && summary.mean.is_some_and(|n| n > 0.0) {
+        let passed_over = summary.name.strip_prefix("targets_passed_over_");
+        if let Some(direction) = passed_over.filter(|_| summary.mean.is_some_and(|n| n > 0.0)) {
             eprintln!(
-                "warning: {}: messages that were due as targets were passed over, because targets.max_alive were alive. \
-                 That biases means over targets: raise targets.max_alive or targets.every",
+                "warning: {}, {direction}: messages that were due as targets were passed over, because targets.max_alive were alive. \
+                 That biases means over targets, which are approximations then: raise targets.max_alive or targets.every",
                 summary.adversary.as_deref().unwrap_or_default()
             );
         }

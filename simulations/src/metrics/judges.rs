@@ -11,10 +11,10 @@ use super::order::Order;
 use super::provider::Provider;
 use super::roc::Roc;
 use super::rounds::Rounds;
-use super::sheet::{Sheet, count};
+use super::sheet::Sheet;
 use super::{entropy, epsilon, n_minus_one, tables, traffic};
 use crate::adversary::Adversary;
-use crate::engine::mass::{self, Insight, Mass, TargetResult};
+use crate::engine::mass::{self, Insight, Mass, Origins, TargetResult};
 use crate::engine::recording::Recording;
 use crate::engine::{Kind, Loss, Observer, Outcome, Packet, Plan};
 use crate::measure::{Claim, Measured};
@@ -168,15 +168,16 @@ impl Judges {
         let mut sheet = Sheet::default();
         self.put_run(outcome, &mut sheet);
         let origins = self.origins();
+        let none = Origins::default();
         let (mut rocs, mut targets) = (Vec::new(), Vec::new());
         for judge in &self.judges {
             let back = judge.open.and_then(|place| origins.get(place));
-            let back = back.map(Vec::as_slice).unwrap_or_default();
+            let back = back.unwrap_or(&none);
             self.put_inference(judge, back, outcome, &mut sheet);
             let name = judge.adversary.name.as_str();
             rocs.extend(judge.put(outcome, &mut sheet).map(|roc| (name, roc)));
             let ahead = self.results(judge).iter().map(|r| ("forward", r));
-            let rows = ahead.chain(back.iter().map(|r| ("backward", r)));
+            let rows = ahead.chain(back.targets.iter().map(|r| ("backward", r)));
             targets.extend(rows.map(|row| (name, row)));
         }
         let repetition = self.repetition;
@@ -229,24 +230,23 @@ impl Judges {
     fn put_inference(
         &self,
         judge: &Judge,
-        origins: &[TargetResult],
+        origins: &Origins,
         outcome: &Outcome,
         sheet: &mut Sheet,
     ) {
         let (adversary, claim) = (&judge.adversary, &judge.claim);
         if let Some(asked) = &self.metrics.entropy_forward {
             let results = self.results(judge);
-            entropy::put(adversary, claim, ("forward", results), asked.users, sheet);
-            let sound = !matches!(claim, Claim::Unsound(_));
-            if let Some(targets) = self.plan.targets.filter(|_| sound) {
-                let passed = entropy::passed_over(&targets, results, outcome.messages);
-                let name = ("targets_passed_over_forward", "messages");
-                sheet.put(Some(adversary), name, Some(count(passed)), &Claim::Counted);
-            }
+            let due = self.plan.targets.map_or(0, |targets| {
+                entropy::passed_over(&targets, results, outcome.messages)
+            });
+            let found = ("forward", results, due);
+            entropy::put(adversary, claim, found, asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.entropy_backward {
             let claim = &claim.and(&self.chosen(outcome));
-            entropy::put(adversary, claim, ("backward", origins), asked.users, sheet);
+            let found = ("backward", origins.targets.as_slice(), origins.passed_over);
+            entropy::put(adversary, claim, found, asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.epsilon {
             let mass = judge.open.and_then(|place| self.masses.get(place));
@@ -280,7 +280,7 @@ impl Judges {
     }
 
     /// The targets that came out, and where they may have come from: for each set of open nodes.
-    fn origins(&self) -> Vec<Vec<TargetResult>> {
+    fn origins(&self) -> Vec<Origins> {
         let asked = self.metrics.entropy_backward.as_ref();
         let (Some(asked), Some(recording)) = (asked, &self.recording) else {
             return Vec::new();

@@ -24,6 +24,18 @@ pub(super) fn claim(counters: &Counters) -> Claim {
     }
 }
 
+/// The same of a quantile. If all that were under way take longer than all others, it is really one
+/// of so much lower rank: that may be a tenth of what lies above it.
+fn claim_of_quantile(quantile: f64, counters: &Counters) -> Claim {
+    let (under_way, sent) = (counters.under_way(), counters.sent);
+    let most = CENSORED.min(0.1 * (1.0 - quantile));
+    if share(under_way, sent).is_some_and(|share| share > most) {
+        Claim::Censored { under_way, sent }
+    } else {
+        Claim::Counted
+    }
+}
+
 /// Mean, standard deviation and quantiles of the time from sending to the end, by kind; for
 /// messages also from their making on, the wait in the buffer included.
 pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
@@ -34,18 +46,25 @@ pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
                 continue;
             }
             let histogram = outcome.latency(kind, buffered);
-            let claim = claim(&outcome.measured(kind));
+            let counters = outcome.measured(kind);
+            let claim = claim(&counters);
             let none_ended = histogram.count() == 0 && claim == Claim::Counted;
             if none_ended && kind != Kind::Real {
                 continue;
             }
-            let mut put = |what: String, value| {
-                sheet.put(None, (format!("{label}_{what}.{name}"), "s"), value, &claim);
+            let mut put = |what: String, value, claim: &Claim| {
+                sheet.put(None, (format!("{label}_{what}.{name}"), "s"), value, claim);
             };
-            put("mean".to_owned(), histogram.mean());
-            put("deviation".to_owned(), histogram.variance().map(f64::sqrt));
+            put("mean".to_owned(), histogram.mean(), &claim);
+            let deviation = histogram.variance().map(f64::sqrt);
+            put("deviation".to_owned(), deviation, &claim);
             for quantile in &asked.quantiles {
-                put(quantile_name(*quantile), histogram.quantile(*quantile));
+                let claim = claim_of_quantile(*quantile, &counters);
+                put(
+                    quantile_name(*quantile),
+                    histogram.quantile(*quantile),
+                    &claim,
+                );
             }
         }
     }
@@ -147,12 +166,24 @@ mod tests {
             ..Outcome::default()
         };
         let mut sheet = Sheet::default();
-        latency(&Latency::default(), &outcome, &mut sheet);
+        let asked = Latency {
+            quantiles: vec![0.5, 0.99, 0.999, 1.0],
+        };
+        latency(&asked, &outcome, &mut sheet);
         let rows = sheet.into_rows();
         let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
         let censored = |under_way, sent| Claim::Censored { under_way, sent };
         assert_eq!(row("latency_mean.real").claim, Claim::Counted);
         assert_eq!(row("latency_mean.loop").claim, censored(3, 2001));
+        // Of 2000 two were under way: as many as there are above the quantile of 0.999.
+        for (quantile, claim) in [
+            ("p50", Claim::Counted),
+            ("p99", Claim::Counted),
+            ("p99.9", censored(2, 2000)),
+            ("p100", censored(2, 2000)),
+        ] {
+            assert_eq!(row(&format!("latency_{quantile}.real")).claim, claim);
+        }
         // None arrived: that is said, and not left out.
         let drop = row("latency_mean.drop");
         assert_eq!((drop.value, &drop.claim), (None, &censored(5, 5)));

@@ -1,11 +1,12 @@
-//! Distributions: of latency by kind, of the targets' entropy by adversary.
+//! Distributions: of latency by kind, of the targets' entropy by adversary
+//! and direction.
 
 use std::collections::BTreeMap;
 
 use crate::table::Table;
 
 use super::aggregate::Ordered;
-use super::{Axis, Figure, PlotError, Point, Series, Style, label};
+use super::{Axis, Figure, PlotError, Point, Series, Style, label, said};
 
 /// Points that a curve keeps.
 const CURVE: f64 = 500.0;
@@ -164,14 +165,19 @@ fn series(all: &[Counts], style: Style, points: impl Fn(&Counts) -> Vec<Point>) 
     .collect()
 }
 
-/// Latency by kind: the share that arrived within a time, and the density.
-pub(super) fn latency(table: &Table) -> Result<[Figure; 2], PlotError> {
+/// Latency by kind: the share of what arrived that did so within a time, and the density. What was
+/// cut off is said below.
+pub(super) fn latency(table: &Table, said: Vec<String>) -> Result<[Figure; 2], PlotError> {
     let all = counts(buckets(table)?.into_iter());
     let up_to = all.iter().map(|c| c.quantile(SHOWN)).fold(0.0, f64::max);
-    let note = format!("up to the {}% quantile of the slowest kind", SHOWN * 100.0);
+    let mut notes = vec![format!(
+        "up to the {}% quantile of the slowest kind",
+        SHOWN * 100.0
+    )];
+    notes.extend(said);
     let share = Axis {
         limits: Some((0.0, 1.0)),
-        ..Axis::new("share delivered within")
+        ..Axis::new("share of those delivered")
     };
     let from_zero = |label: &str| Axis {
         from_zero: true,
@@ -182,7 +188,7 @@ pub(super) fn latency(table: &Table) -> Result<[Figure; 2], PlotError> {
         x: from_zero("latency (s)"),
         y: share,
         series: series(&all, Style::Steps, |c| c.cumulative(up_to)),
-        notes: vec![note.clone()],
+        notes,
         metadata: table.metadata().to_vec(),
     };
     let density = Figure {
@@ -194,16 +200,40 @@ pub(super) fn latency(table: &Table) -> Result<[Figure; 2], PlotError> {
     Ok([cumulative, density])
 }
 
-/// How a measure of the targets is distributed, by adversary.
-pub(super) fn of_targets(table: &Table, column: &str) -> Result<Figure, PlotError> {
-    let values = table.numbers(column)?;
-    let adversaries = names(table, "adversary");
-    let row = |(row, value): (usize, Option<f64>)| {
-        let name = adversaries.as_ref().and_then(|a| a.get(row)).cloned();
-        value.map(|value| (name.unwrap_or_default(), (value, value, 1.0)))
+/// Of each row of a table of targets whose posterior it is: the adversary and, where the table has
+/// both, the direction. Forward and backward are two questions, and have no distribution together.
+pub(super) fn posteriors(table: &Table) -> Vec<String> {
+    let adversaries = names(table, "adversary").unwrap_or_default();
+    let directions = names(table, "direction").unwrap_or_default();
+    let both = directions
+        .iter()
+        .any(|other| Some(other) != directions.first());
+    let row = |row: usize| {
+        let text = |all: &[String]| all.get(row).cloned().unwrap_or_default();
+        if both {
+            format!("{}, {}", text(&adversaries), text(&directions))
+        } else {
+            text(&adversaries)
+        }
     };
-    let all = counts(values.into_iter().enumerate().filter_map(row));
+    (0..table.rows()).map(row).collect()
+}
+
+/// How a measure of the targets is distributed, by adversary and direction. What may be claimed of it
+/// is said below.
+pub(super) fn of_targets(
+    table: &Table,
+    column: &str,
+    claims: &[String],
+) -> Result<Figure, PlotError> {
+    let values = table.numbers(column)?;
+    let cut = said::of_targets(table, &values);
+    let row = |(name, value): (String, Option<f64>)| Some((name, (value?, value?, 1.0)));
+    let all = counts(posteriors(table).into_iter().zip(values).filter_map(row));
     let targets: f64 = all.iter().map(Counts::total).sum();
+    let mut notes = vec![format!("{targets} values of all repetitions")];
+    notes.extend(cut);
+    notes.extend_from_slice(claims);
     Ok(Figure {
         title: format!("{} of the targets", name_of(column)),
         x: Axis::new(label(column)),
@@ -212,7 +242,7 @@ pub(super) fn of_targets(table: &Table, column: &str) -> Result<Figure, PlotErro
             ..Axis::new("share of targets at or below")
         },
         series: series(&all, Style::Steps, |c| c.cumulative(f64::INFINITY)),
-        notes: vec![format!("{targets} values of all repetitions")],
+        notes,
         metadata: table.metadata().to_vec(),
     })
 }

@@ -19,6 +19,7 @@ mod marks;
 mod over_time;
 mod palette;
 mod render;
+mod said;
 mod scale;
 mod standard;
 mod sweep;

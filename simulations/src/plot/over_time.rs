@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::table::Table;
 
 use super::aggregate::{Ordered, means};
-use super::distribution::{name_of, names};
-use super::{Axis, Figure, PlotError, Point, Series, Style, label};
+use super::distribution::{name_of, names, posteriors};
+use super::{Axis, Figure, PlotError, Point, Series, Style, label, said};
 
 /// Dots of a series; of more targets, every n-th is drawn.
 const MOST_DOTS: usize = 3000;
@@ -79,11 +79,12 @@ pub(super) fn bin_width(table: &Table) -> Result<f64, PlotError> {
     Ok(if width.is_finite() { width } else { 1.0 })
 }
 
-/// A measure of the targets by the time of sending: a dot each, and the means of spans of time.
-pub(super) fn targets(table: &Table, column: &str) -> Result<Figure, PlotError> {
+/// A measure of the targets by the time of sending: a dot each, and the means of spans of time. What
+/// may be claimed of it is said below.
+pub(super) fn targets(table: &Table, column: &str, claims: &[String]) -> Result<Figure, PlotError> {
     let (sent, values) = (table.numbers("sent_s")?, table.numbers(column)?);
     let repetitions = names(table, "repetition").unwrap_or_default();
-    let adversaries = names(table, "adversary").unwrap_or_default();
+    let whose = posteriors(table);
     let mut found: Vec<(String, Vec<Dot>)> = Vec::new();
     for (row, (x, y)) in sent.iter().zip(&values).enumerate() {
         let (Some(x), Some(y)) = (*x, *y) else {
@@ -91,15 +92,17 @@ pub(super) fn targets(table: &Table, column: &str) -> Result<Figure, PlotError> 
         };
         let text = |all: &[String]| all.get(row).cloned().unwrap_or_default();
         let dot = (text(&repetitions), x, y);
-        let adversary = text(&adversaries);
-        match found.iter_mut().find(|(name, _)| *name == adversary) {
+        let whose = text(&whose);
+        match found.iter_mut().find(|(name, _)| *name == whose) {
             Some((_, dots)) => dots.push(dot),
-            None => found.push((adversary, vec![dot])),
+            None => found.push((whose, vec![dot])),
         }
     }
     let mut series = Vec::new();
     let mut notes =
         vec!["line: means of spans of time, with 95% intervals of the repetitions".to_owned()];
+    notes.extend(said::of_targets(table, &values));
+    notes.extend_from_slice(claims);
     for (colour, (_, dots)) in found.iter().enumerate() {
         let every = dots.len().div_ceil(MOST_DOTS).max(1);
         let note = format!("one target in {every} is drawn");

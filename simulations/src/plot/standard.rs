@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::table::Table;
 
+use super::said::Summary;
 use super::{Figure, PlotError, distribution, over_time};
 
 /// A figure and the name of its file, without the extension.
@@ -42,8 +43,9 @@ impl Drawn {
     }
 }
 
-/// Measures of the targets that get figures, if a run has them.
-const OF_TARGETS: [&str; 2] = ["entropy_bits", "user_entropy_bits"];
+/// Measures of the targets that get figures, if a run has them, and what they are over.
+const OF_TARGETS: [(&str, &str); 2] =
+    [("entropy_bits", "messages"), ("user_entropy_bits", "users")];
 
 /// The figures of a run's output: latency by kind (`latency`), measures of targets over time and
 /// their distributions (`targets`), traffic, packets under way and latency over time (`bins`). A
@@ -53,9 +55,10 @@ const OF_TARGETS: [&str; 2] = ["entropy_bits", "user_entropy_bits"];
 /// [`PlotError::Table`] for a table that can't be read, [`PlotError::Nothing`] if there is none.
 pub fn standard_figures(folder: &Path) -> Result<Drawn, PlotError> {
     let mut drawn = Drawn::default();
+    let summary = Summary::of(folder);
     match find(folder, "latency")? {
         Some(table) => {
-            let [cumulative, density] = distribution::latency(&table)?;
+            let [cumulative, density] = distribution::latency(&table, summary.of_latencies())?;
             drawn.add("latency", cumulative, NOTHING_CAME_OUT);
             drawn.add("latency_density", density, NOTHING_CAME_OUT);
         }
@@ -65,7 +68,7 @@ pub fn standard_figures(folder: &Path) -> Result<Drawn, PlotError> {
         ),
     }
     match find(folder, "targets")? {
-        Some(table) => of_targets(&table, &mut drawn)?,
+        Some(table) => of_targets(&table, &summary, &mut drawn)?,
         None => drawn.lacks(
             "entropy_bits_…, user_entropy_bits_…",
             "the folder has no table targets: the scenario asks for no entropy",
@@ -95,8 +98,9 @@ pub fn standard_figures(folder: &Path) -> Result<Drawn, PlotError> {
 /// Why latencies have no figure.
 const NOTHING_CAME_OUT: &str = "no packet that was sent in the measurement reached its end";
 
-fn of_targets(table: &Table, drawn: &mut Drawn) -> Result<(), PlotError> {
-    for column in OF_TARGETS {
+fn of_targets(table: &Table, summary: &Summary, drawn: &mut Drawn) -> Result<(), PlotError> {
+    for (column, over) in OF_TARGETS {
+        let claims = summary.of_entropies(over);
         let (spread, time) = (format!("{column}_distribution"), format!("{column}_time"));
         if !table.has(column) {
             drawn.lacks(
@@ -110,9 +114,13 @@ fn of_targets(table: &Table, drawn: &mut Drawn) -> Result<(), PlotError> {
         } else {
             "the metric did not ask for it: entropy_forward = { users = true }"
         };
-        drawn.add(&spread, distribution::of_targets(table, column)?, reason);
+        drawn.add(
+            &spread,
+            distribution::of_targets(table, column, &claims)?,
+            reason,
+        );
         if table.has("sent_s") {
-            drawn.add(&time, over_time::targets(table, column)?, reason);
+            drawn.add(&time, over_time::targets(table, column, &claims)?, reason);
         } else {
             drawn.lacks(time, "the table targets lacks the column sent_s");
         }

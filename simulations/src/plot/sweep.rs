@@ -7,7 +7,7 @@ use crate::table::Table;
 
 use super::aggregate::Ordered;
 use super::standard::{Drawn, find};
-use super::{ColumnChoice, PlotError, from_columns};
+use super::{ColumnChoice, PlotError, from_columns, said};
 
 /// How the names of the metrics begin that get a figure. Others are drawn by name.
 const DRAWN: [&str; 7] = [
@@ -45,6 +45,7 @@ pub fn sweep_figures(folder: &Path) -> Result<Option<Drawn>, PlotError> {
         DRAWN.iter().any(|start| name.starts_with(start)) && table.has(&format!("{name}.low"))
     };
     let mut all = Drawn::default();
+    let claims = find(folder, "claims")?;
     for metric in names.iter().copied().filter(drawn) {
         if table.numbers(metric)?.iter().all(Option::is_none) {
             all.lacks(
@@ -60,7 +61,10 @@ pub fn sweep_figures(folder: &Path) -> Result<Option<Drawn>, PlotError> {
             log_x: is_geometric(&table, x)?,
             ..ColumnChoice::default()
         };
-        let figure = from_columns(&table, &choice)?;
+        let mut figure = from_columns(&table, &choice)?;
+        if let Some(claims) = &claims {
+            figure.notes.extend(said::of_sweep(claims, metric)?);
+        }
         all.add(metric, figure, "no point has a place on the axes");
     }
     if all.figures.is_empty() {

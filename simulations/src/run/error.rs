@@ -14,7 +14,7 @@ use crate::table::TableError;
 pub enum RunError {
     /// It would not fit into memory; nothing was begun.
     #[error(
-        "the run needs about {} MB of memory and {} MB are {}: simulate fewer clients or targets at a time, \
+        "the run needs about {} MB of memory, perhaps a quarter more, and {} MB are {}: simulate fewer clients or targets at a time, \
          or a shorter measurement, or raise the limit (`shoal-sim check` says what needs how much)",
         needed / 1_000_000,
         available.bytes / 1_000_000,

@@ -165,7 +165,7 @@ pub fn fitting(wanted: usize, jobs: u32, needed: impl Fn(u32) -> u64) -> Result<
     let Some(available) = memory::available() else {
         return Ok(wanted as usize);
     };
-    let fits = (1..=wanted).rev().find(|n| needed(*n) <= available.bytes);
+    let fits = (1..=wanted).rev().find(|n| available.holds(needed(*n)));
     fits.map(|threads| threads as usize)
         .ok_or_else(|| RunError::Memory {
             needed: needed(1),

@@ -14,8 +14,12 @@ pub(super) fn toml(text: &str) -> Result<Model, ScenarioError> {
         let line = error.span().map(|span| line(text, span.start));
         let place = line.map_or_else(String::new, |line| format!("line {line}: "));
         let message = error.message();
-        let word = message.contains("boolean") || message.contains("string");
-        let hint = word.then_some("true and false are written small, and texts in quotes");
+        let hint = if message.contains("boolean") || message.contains("string") {
+            Some("true and false are written small, and texts in quotes")
+        } else {
+            let large = message.contains("too large");
+            large.then_some("whole numbers go up to 9223372036854775807")
+        };
         ScenarioError::one("", None, format!("{place}{message}"), hint)
     })?;
     model(table)

@@ -504,3 +504,37 @@ fn an_adversary_that_knows_the_kinds_has_fewer_candidates_or_says_that_it_does_n
     };
     assert!(why.contains("kinds"), "{why}");
 }
+
+/// Every message that comes when the last target is gone: its pool had time to drain of the packets
+/// that kept that target's mass, so the mean is off by far more than its interval.
+#[test]
+fn targets_that_were_passed_over_make_approximations() {
+    let metrics = "[metrics]\nentropy_forward = true\nentropy_backward = true";
+    let text = |every: i64, max_alive: i64| {
+        let mut scenario = Scenario::parse(&single_mix(5.0, metrics)).unwrap();
+        scenario.set("run.measure", "3000s".into()).unwrap();
+        scenario.set("targets.every", every.into()).unwrap();
+        scenario.set("targets.max_alive", max_alive.into()).unwrap();
+        scenario.to_toml().unwrap()
+    };
+    let names = ["forward", "backward"];
+    let all = judged(&text(20, 1000), 5, 0).measured;
+    for direction in names {
+        let entropy = row(&all, &format!("entropy_{direction}_messages"));
+        assert_eq!(entropy.claim, Claim::Exact);
+        let none = value(&all, &format!("targets_passed_over_{direction}"));
+        assert_eq!(none, 0.0);
+    }
+    let rows = judged(&text(1, 1), 5, 0).measured;
+    for direction in names {
+        let entropy = row(&rows, &format!("entropy_{direction}_messages"));
+        let Claim::Approximation(why) = &entropy.claim else {
+            panic!("{entropy:?}");
+        };
+        assert!(why.contains("max_alive"), "{why}");
+        assert!(value(&rows, &format!("targets_passed_over_{direction}")) > 0.0);
+    }
+    let name = "entropy_forward_messages";
+    let (chosen, right) = (value(&rows, name), value(&all, name));
+    assert!(chosen < right - 0.2, "{chosen} {right}");
+}

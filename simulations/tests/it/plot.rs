@@ -234,3 +234,62 @@ fn a_run_s_folder_has_standard_figures() {
         );
     }
 }
+
+/// A run that ends early: what is left out, or a bound, is said below the figure, and the targets of
+/// two questions are two series.
+#[test]
+fn figures_say_what_the_end_of_the_run_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("short.toml"),
+        r#"
+        [run]
+        repetitions = 2
+        warm_up = "20s"
+        measure = "10s"
+        drain = "0s"
+        [topology]
+        kind = "stratified"
+        layers = 1
+        width = 1
+        [delay]
+        mixes = { distribution = "exponential", mean = "2s" }
+        [[clients]]
+        name = "users"
+        count = 10
+        rates = { real = 1.0 }
+        [[adversaries]]
+        name = "global"
+        [targets]
+        every = 10
+        count = 10
+        max_alive = 10
+        [metrics]
+        latency = true
+        entropy_forward = true
+        entropy_backward = true
+        "#,
+    )
+    .unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_shoal-sim"))
+        .args(["run", "short.toml", "--out", "out"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let output = plot(&["out"], dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let figure = |name: &str| {
+        let file = format!("out/figures/{name}.svg");
+        String::from_utf8(read(dir.path(), &file)).unwrap()
+    };
+    for name in ["latency", "latency_density"] {
+        let svg = figure(name);
+        assert!(svg.contains("packets were still under way"), "{svg}");
+    }
+    for name in ["entropy_bits_distribution", "entropy_bits_time"] {
+        let svg = figure(name);
+        assert!(svg.contains("is drawn of them is a lower bound"), "{svg}");
+        assert!(svg.contains("global, forward") && svg.contains("global, backward"));
+    }
+}

@@ -729,4 +729,6 @@ fn a_value_of_the_wrong_type_names_the_range_of_its_key() {
     // Words of other languages.
     let error = check(run, &format!("{run}\nseed = True"));
     assert!(error.contains("written small"), "{error}");
+    let error = check(run, &format!("{run}\nseed = 9223372036854775808"));
+    assert!(error.contains("up to 9223372036854775807"), "{error}");
 }

@@ -33,6 +33,16 @@ struct Event {
 /// Checks for targets to give up come after so many events.
 const CHECK: usize = 256;
 
+/// What is found going back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origins {
+    /// The targets, in order of their messages.
+    pub targets: Vec<TargetResult>,
+    /// Messages that reached their end and were due as targets by their index, while as many as may
+    /// be were alive. Which ones depends on the pools.
+    pub passed_over: u64,
+}
+
 /// For the targets among the messages that reached their end: the distribution over inputs, which
 /// are the sends of all packets, and over their senders as users if `targets.users` says so.
 ///
@@ -46,7 +56,7 @@ pub fn backward(
     targets: Targets,
     insight: &Insight,
     clients: u32,
-) -> Vec<TargetResult> {
+) -> Origins {
     let most = targets.max_alive.min(targets.count) as usize;
     let width = (most + most / 16 + 1).next_multiple_of(2);
     let nodes = recording.nodes() as usize;
@@ -63,11 +73,12 @@ pub fn backward(
         dirty: Vec::new(),
         alive: 0,
         made: 0,
-        results: Vec::new(),
+        found: Origins::default(),
     };
     search.run();
-    search.results.sort_by_key(|target| target.message);
-    search.results
+    let mut found = search.found;
+    found.targets.sort_by_key(|target| target.message);
+    found
 }
 
 struct Search<'a> {
@@ -82,7 +93,7 @@ struct Search<'a> {
     dirty: Vec<usize>,
     alive: u32,
     made: u32,
-    results: Vec<TargetResult>,
+    found: Origins,
 }
 
 impl Search<'_> {
@@ -121,7 +132,11 @@ impl Search<'_> {
         let past = recorded.packet.message.checked_sub(targets.first);
         let chosen = recorded.packet.message != NONE
             && past.is_some_and(|past| past.is_multiple_of(targets.every));
-        if !chosen || self.alive >= targets.max_alive || self.made >= targets.count {
+        if !chosen || self.made >= targets.count {
+            return;
+        }
+        if self.alive >= targets.max_alive {
+            self.found.passed_over += 1;
             return;
         }
         if self.free.is_empty() {
@@ -157,7 +172,7 @@ impl Search<'_> {
             }
             if let Some(mut target) = self.places[place].take() {
                 target.complete(&self.spread, place);
-                self.results.push(target);
+                self.found.targets.push(target);
                 self.dirty.push(place);
                 self.alive -= 1;
             }

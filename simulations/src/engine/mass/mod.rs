@@ -19,7 +19,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use backward::backward;
+pub use backward::{Origins, backward};
 pub use result::{Delivery, TRUNCATED, TargetResult, Uncertainty};
 
 use super::{Kind, Loss, NONE, Observer, Packet, Plan, Targets};

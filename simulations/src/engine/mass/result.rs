@@ -121,30 +121,39 @@ impl TargetResult {
         self.residual > TRUNCATED
     }
 
-    /// Entropy over outputs in bits, and the largest probability. Of a truncated posterior the
-    /// least entropy and the largest probability that it can have in the end: all that had not come
-    /// out is one output more. That is a distribution, so its min-entropy is at most its entropy,
-    /// and every other one that has the same outputs so far has at least its entropies: splitting an
-    /// output only adds to them.
+    /// Entropy over outputs in bits, and the largest probability: the least entropy and the largest
+    /// probability that the posterior can have in the end. All that had not come out is one output
+    /// more. That is a distribution, so its min-entropy is at most its entropy, however little is
+    /// missing; and every other one that has the same outputs so far has at least its entropies:
+    /// splitting an output only adds to them.
     #[must_use]
     pub fn over_outputs(&self) -> Uncertainty {
-        if !self.is_truncated() {
-            return (self.entropy, self.largest);
-        }
         let rest = self.residual;
         let bound = (self.entropy + term(rest), self.largest.max(rest));
         self.worst((self.entropy, self.largest), bound)
     }
 
-    /// The same over users; `None` unless the plan asks for it. What had not come out may all go to
+    /// The largest probability that the posterior can give the output that it was in the end; `None`
+    /// if it had not come out and next to nothing was missing.
+    #[must_use]
+    pub fn truth_at_most(&self) -> Option<f64> {
+        match self.truth {
+            // What had not come out may be put aside as well, which leaves the truth more.
+            Some(truth) if self.aside > 0.0 && self.residual < 1.0 => {
+                Some((truth / (1.0 - self.residual)).min(1.0))
+            }
+            Some(truth) => Some(truth),
+            // It may get all that had not: left out, those that come out late would not count.
+            None => self.is_truncated().then_some(self.residual),
+        }
+    }
+
+    /// Entropy and largest probability over users; `None` unless the plan asks for it. What had not come out may all go to
     /// the user who is likeliest already: of all ways to add it that one leaves the least entropy,
     /// because its distribution majorises every other one.
     #[must_use]
     pub fn over_users(&self) -> Option<Uncertainty> {
         let (entropy, largest) = (self.user_entropy?, self.user_largest?);
-        if !self.is_truncated() {
-            return Some((entropy, largest));
-        }
         let likeliest = (largest + self.residual).min(1.0);
         let least = entropy - term(largest) + term(likeliest);
         Some(self.worst((entropy, largest), (least.max(0.0), likeliest)))
@@ -244,6 +253,21 @@ mod tests {
         assert!((users.entropy - of_users).abs() < 1e-12);
     }
 
+    /// Of a sum just below 1, -sum p log p is less than -log of the largest p.
+    #[test]
+    fn a_min_entropy_is_at_most_its_entropy_however_little_is_missing() {
+        for missing in [0.0, 1e-12, 1e-6, 9.99e-4, 1.1e-3, 0.1, 1.0] {
+            for outputs in [1_u32, 2, 20, 1000] {
+                let each = (1.0 - missing) / f64::from(outputs);
+                let some = target(&vec![each; outputs as usize]);
+                for (entropy, largest) in [some.over_outputs(), some.over_users().unwrap()] {
+                    let least = -crate::math::log2(largest);
+                    assert!(least <= entropy + 1e-9, "{missing} {outputs}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_put_aside_is_left_out_of_the_posterior() {
         // Of masses 0.2 and 0.1 that came out, 0.5 that was put aside and 0.2 that is to come.
@@ -257,6 +281,8 @@ mod tests {
         assert!((cut.entropy + term(0.4) - whole.entropy).abs() < 1e-12);
         // If nothing of the rest is a message, 2/3 and 1/3; if all of it is one, 0.4, 0.2 and 0.4.
         let (entropy, largest) = cut.over_outputs();
+        // The truth has 0.2 of all, and 1/3 of what is left without the rest.
+        assert!((cut.truth_at_most().unwrap() - 1.0 / 3.0).abs() < 1e-12);
         let without = Posterior::of([2.0 / 3.0, 1.0 / 3.0]);
         assert!((entropy - without.entropy).abs() < 1e-12);
         assert!((largest - 2.0 / 3.0).abs() < 1e-12);
@@ -268,10 +294,11 @@ mod tests {
 
     #[test]
     fn a_whole_posterior_is_told_as_it_is() {
-        let whole = target(&[0.5, 0.4995]);
-        assert!(!whole.is_truncated());
-        assert_eq!(whole.over_outputs(), (whole.entropy, whole.largest));
-        assert_eq!(whole.over_users(), Some((whole.entropy, whole.largest)));
+        let mut whole = target(&[0.5, 0.5]);
+        assert_eq!(whole.over_outputs(), (1.0, 0.5));
+        assert_eq!(whole.over_users(), Some((1.0, 0.5)));
+        whole.truth = Some(0.5);
+        assert_eq!(whole.truth_at_most(), Some(0.5));
         // Nothing has come out: nothing is known.
         assert_eq!(target(&[]).over_outputs(), (0.0, 1.0));
         assert_eq!(target(&[]).over_users(), Some((0.0, 1.0)));

@@ -132,7 +132,7 @@ fn mass_is_the_posterior_of_small_traces_in_both_directions() {
                 corrupt: corrupt.to_vec(),
                 ..Insight::default()
             };
-            let back = backward(&recording, ALL, &insight, 3);
+            let back = backward(&recording, ALL, &insight, 3).targets;
             assert_eq!(back.len(), flow.len());
             for target in &back {
                 let column: Vec<f64> = flow
@@ -450,6 +450,6 @@ fn loops_that_are_known_hide_nothing() {
     assert!((entropy - alone).abs() < 0.15, "{entropy} {alone}");
     assert!(scores(given.results()).0 > alone + 0.5);
     let targets = loud.targets.unwrap();
-    let (back, _, _) = scores(&backward(&recording, targets, &loops, 10));
+    let (back, _, _) = scores(&backward(&recording, targets, &loops, 10).targets);
     assert!((back - alone).abs() < 0.15, "{back} {alone}");
 }
