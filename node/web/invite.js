@@ -7,7 +7,7 @@ import { ask } from './dialog.js';
 import { button, el, foreign, icon, say as announce, svg, withForeign } from './dom.js';
 import { askInvitations, model, nameOf, watch } from './model.js';
 import { line } from './text.js';
-import { count, duration, moment, say } from './words.js';
+import { length, moment, say } from './words.js';
 
 const HOUR = 3_600_000;
 const LIVES = [HOUR, 24 * HOUR, 7 * 24 * HOUR, 30 * 24 * HOUR];
@@ -20,7 +20,7 @@ export function view(app) {
   const list = el('div');
   const wrong = el('p', { class: 'wrong', role: 'alert', hidden: true });
   const label = el('input', { type: 'text', id: 'whom', maxlength: 64, autocomplete: 'off', dir: 'auto', placeholder: say('whom_example') });
-  const life = el('select', { id: 'invite-life' }, LIVES.map((ms) => el('option', { value: ms, selected: ms === LIVES[2] }, duration(ms))));
+  const life = el('select', { id: 'invite-life' }, LIVES.map((ms) => el('option', { value: ms, selected: ms === LIVES[2] }, length(ms))));
   const many = el('input', { type: 'checkbox', id: 'many' });
   const make = el('button', { type: 'submit', class: 'main', id: 'make-invitation' }, say('invite_make'));
   const form = el('form', { class: 'card' },

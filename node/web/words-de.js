@@ -36,6 +36,8 @@ export const de = {
   hours_other: '{n} Stunden',
   days_one: '{n} Tag',
   days_other: '{n} Tagen',
+  days_alone_one: '{n} Tag',
+  days_alone_other: '{n} Tage',
   bytes: '{n} Byte',
   kilobytes: '{n} kB',
   megabytes: '{n} MB',

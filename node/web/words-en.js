@@ -36,6 +36,8 @@ export const en = {
   hours_other: '{n} hours',
   days_one: '{n} day',
   days_other: '{n} days',
+  days_alone_one: '{n} day',
+  days_alone_other: '{n} days',
   bytes: '{n} bytes',
   kilobytes: '{n} kB',
   megabytes: '{n} MB',

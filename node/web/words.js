@@ -44,16 +44,19 @@ export const number = (n, digits = 0) => new Intl.NumberFormat(language, { maxim
 
 // About how long, as it stands after "about", "in" or "after": whole units if it is any, else to the second below two minutes,
 // then to the minute, the hour, the day.
-export function duration(ms) {
+export function duration(ms, days = 'days') {
   const seconds = Math.max(1, Math.round(ms / 1000));
-  for (const [unit, name] of [[86400, 'days'], [3600, 'hours'], [60, 'minutes']]) {
+  for (const [unit, name] of [[86400, days], [3600, 'hours'], [60, 'minutes']]) {
     if (seconds % unit === 0) return count(name, seconds / unit);
   }
   if (seconds < 120) return count('seconds', seconds);
   if (seconds < 7200) return count('minutes', Math.round(seconds / 60));
   if (seconds < 172800) return count('hours', Math.round(seconds / 3600));
-  return count('days', Math.round(seconds / 86400));
+  return count(days, Math.round(seconds / 86400));
 }
+
+// The same where it stands alone.
+export const length = (ms) => duration(ms, 'days_alone');
 
 export function size(bytes) {
   if (bytes < 1000) return say('bytes', { n: number(bytes) });
