@@ -49,6 +49,35 @@ pub fn ks_two_sample(a: &[f64], b: &[f64]) -> Option<KolmogorovSmirnov> {
     })
 }
 
+/// Compares a sample with a continuous distribution, given by its cumulative function (Kolmogorov 1933; the
+/// p-value after Stephens 1970, as in Numerical Recipes, section 14.3.3). Values that are not numbers are
+/// left out. `None` if the sample is empty.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are far smaller than 2^52"
+)]
+pub fn ks_one_sample(sample: &[f64], cdf: impl Fn(f64) -> f64) -> Option<KolmogorovSmirnov> {
+    let sample = sorted(sample);
+    if sample.is_empty() {
+        return None;
+    }
+    let n = sample.len() as f64;
+    let mut statistic = 0.0_f64;
+    for (index, value) in sample.iter().enumerate() {
+        let expected = cdf(*value);
+        // The empirical distribution jumps here: it is compared below and above.
+        let (below, above) = (index as f64 / n, (index + 1) as f64 / n);
+        statistic = statistic.max(expected - below).max(above - expected);
+    }
+    let root = n.sqrt();
+    let lambda = (root + 0.12 + 0.11 / root) * statistic;
+    Some(KolmogorovSmirnov {
+        statistic,
+        p_value: kolmogorov_tail(lambda),
+    })
+}
+
 /// The probability that Kolmogorov's distribution exceeds `lambda`: 2 Σ (-1)^(k-1) exp(-2k²λ²).
 /// 0 to 1.
 #[must_use]
@@ -123,5 +152,22 @@ mod tests {
         let a: Vec<f64> = (0..500).map(|_| rng.random::<f64>()).collect();
         let b: Vec<f64> = (0..500).map(|_| rng.random::<f64>() + 0.2).collect();
         assert!(ks_two_sample(&a, &b).unwrap().p_value < 1e-6);
+    }
+
+    #[test]
+    fn one_sample_is_compared_with_what_it_was_drawn_from() {
+        let uniform = |x: f64| x.clamp(0.0, 1.0);
+        // Half of it lies below a quarter: the distance is largest there.
+        let ks = ks_one_sample(&[0.1, 0.2, 0.6, 0.9], uniform).unwrap();
+        assert!((ks.statistic - 0.3).abs() < 1e-12);
+        assert_eq!(ks_one_sample(&[f64::NAN], uniform), None);
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let mut draw = |n: usize| (0..n).map(|_| rng.random::<f64>()).collect::<Vec<_>>();
+        let rejected = (0..1000)
+            .filter(|_| ks_one_sample(&draw(200), uniform).unwrap().p_value < 0.05)
+            .count();
+        assert!((23..=77).contains(&rejected), "{rejected} of 1000");
+        let shifted: Vec<f64> = draw(500).iter().map(|x| x + 0.1).collect();
+        assert!(ks_one_sample(&shifted, uniform).unwrap().p_value < 1e-3);
     }
 }

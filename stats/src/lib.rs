@@ -1,5 +1,5 @@
 //! Statistics that the simulator, the harness and the tests of a node share: estimates from
-//! repetitions with their intervals, distributions and special functions, quantiles, means, two-sample
+//! repetitions with their intervals, distributions and special functions, quantiles, means, one- and two-sample
 //! tests of distributions, counts and correlations, and of what follows on what, many tests at once,
 //! the area under a curve of hits over false alarms, and a classifier that is judged by it.
 //!
@@ -40,7 +40,7 @@ pub use distribution::{
     poisson_cdf, poisson_pmf,
 };
 pub use estimate::{CONFIDENCE, Estimate, student_t_quantile};
-pub use kolmogorov::{KolmogorovSmirnov, kolmogorov_tail, ks_two_sample};
+pub use kolmogorov::{KolmogorovSmirnov, kolmogorov_tail, ks_one_sample, ks_two_sample};
 pub use multiple::holm;
 pub use order::{Following, autocorrelation, compare_autocorrelations, follows};
 pub use sample::{intervals, mean, quantile};

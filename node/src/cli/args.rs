@@ -21,7 +21,7 @@ use shoal_node::Exit;
 use shoal_node::config::LogLevel;
 use shoal_proto::{NodeId, Span};
 
-pub(super) use self::bench::{Bench, BenchStore};
+pub(super) use self::bench::{Bench, BenchMix, BenchStore};
 pub(super) use self::chat::Chat;
 pub(super) use self::client::{
     Choice, Client, ClientDaemon, ClientEntries, ClientHistory, ClientInit, ClientOutgoing,

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// A running child.
-pub(super) struct Process {
-    pub(super) name: String,
+pub(crate) struct Process {
+    pub(crate) name: String,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: tokio::io::Lines<BufReader<ChildStdout>>,
@@ -26,7 +26,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts this same binary with `args`; its log goes to `log`.
-    pub(super) fn start(name: &str, args: &[&str], log: &Path) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, args: &[&str], log: &Path) -> io::Result<Self> {
         let log = std::fs::File::create(log)?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(args)
@@ -50,12 +50,12 @@ impl Process {
     }
 
     /// Its process id while it runs.
-    pub(super) fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// The next event that the child announces. None when it ended.
-    pub(super) async fn event(&mut self) -> io::Result<Option<Value>> {
+    pub(crate) async fn event(&mut self) -> io::Result<Option<Value>> {
         while let Some(line) = self.lines.next_line().await? {
             if let Ok(value) = serde_json::from_str(&line) {
                 return Ok(Some(value));
@@ -65,7 +65,7 @@ impl Process {
     }
 
     /// Waits for the event of this name; an error if the child ends first.
-    pub(super) async fn wait_for(&mut self, event: &str) -> io::Result<Value> {
+    pub(crate) async fn wait_for(&mut self, event: &str) -> io::Result<Value> {
         while let Some(value) = self.event().await? {
             if value["event"] == event {
                 return Ok(value);
@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// Lets the child stop orderly, and kills it if it does not.
-    pub(super) async fn stop(mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn stop(mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         // Its last words must not block it.
         let drain = async { while let Ok(Some(_)) = self.lines.next_line().await {} };

@@ -2,9 +2,9 @@
 //! run, and a message from Alice to Bob, who does not exist yet when it is stored.
 
 mod books;
-mod children;
+pub(crate) mod children;
 mod network;
-mod ports;
+pub(crate) mod ports;
 mod report;
 mod story;
 mod workplace;

@@ -12,7 +12,7 @@ const BLOCK: u16 = 40;
 
 /// A block of ports that were free a moment ago. It is reserved against other demos, by a locked file,
 /// as long as this lives.
-pub(super) struct Ports {
+pub(crate) struct Ports {
     first: u16,
     next: u16,
     _lock: File,
@@ -20,7 +20,7 @@ pub(super) struct Ports {
 
 impl Ports {
     /// Reserves a block; `start` spreads processes over the blocks.
-    pub(super) fn reserve(start: u32) -> io::Result<Self> {
+    pub(crate) fn reserve(start: u32) -> io::Result<Self> {
         let dir = std::env::temp_dir().join("shoal-demo-ports");
         fs::create_dir_all(&dir)?;
         for step in 0..u32::from(BLOCKS) {
@@ -49,7 +49,7 @@ impl Ports {
     }
 
     /// The next port of the block, for TCP and UDP both. None when the block is used up.
-    pub(super) fn next(&mut self) -> Option<u16> {
+    pub(crate) fn next(&mut self) -> Option<u16> {
         let port = self.next;
         (port < self.first + BLOCK).then(|| {
             self.next += 1;

@@ -14,6 +14,8 @@ mod api_events;
 mod api_guard;
 mod api_server;
 mod api_support;
+#[cfg(target_os = "linux")]
+mod bench_mix;
 mod chat;
 mod cli;
 mod cli_directory;
