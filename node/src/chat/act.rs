@@ -58,9 +58,8 @@ impl Model {
             Key::Up | Key::Down | Key::Home | Key::End if self.focus == Focus::People => {
                 self.select(key);
             }
-            Key::Enter
-                if self.focus == Focus::People && self.page.is_none() && self.nothing_written() =>
-            {
+            // Whoever has moved among the people means them: what is half written stays where it is.
+            Key::Enter if self.focus == Focus::People && self.page.is_none() => {
                 if let Some(key) = self.selected.clone() {
                     self.notice = None;
                     self.open(&key);
@@ -72,7 +71,7 @@ impl Model {
         }
     }
 
-    fn nothing_written(&self) -> bool {
+    pub(super) fn nothing_written(&self) -> bool {
         self.written().is_none_or(super::editor::Editor::is_empty)
     }
 

@@ -343,15 +343,70 @@ fn drafts_stay_with_whom_they_are_for() {
     let mut play = Play::new(false);
     play.open_bob();
     play.keys("for Bob");
-    // By the list, since the line is not empty.
+    // By the list, with the line as it is.
     play.key(Key::Tab);
     play.key(Key::Down);
-    play.model.open("carolskey12");
+    play.key(Key::Enter);
+    assert!(play.done.is_empty(), "nothing is sent");
+    assert_eq!(play.model.open_key().as_deref(), Some("carolskey12"));
     assert!(play.model.written().is_none_or(|it| it.is_empty()));
     play.typed("for Carol");
     assert!(matches!(play.one(), Ask::Send { contact, .. } if contact == "carolskey12"));
     play.model.open("bobskey1234");
     assert_eq!(play.model.written().unwrap().text(), "for Bob");
+}
+
+#[test]
+fn a_refused_text_that_looks_like_a_command_is_none_when_it_comes_back() {
+    let mut play = Play::new(false);
+    play.open_bob();
+    play.typed("//quit");
+    let send = play.one();
+    assert!(matches!(&send, Ask::Send { text, .. } if **text == "/quit"));
+    play.answer(send, Err(refused("it is blocked")));
+    assert_eq!(play.model.written().unwrap().text(), "//quit");
+}
+
+#[test]
+fn who_is_accepted_takes_nothing_of_what_is_being_written() {
+    let mut play = Play::new(false);
+    play.open_bob();
+    play.typed("/accept shoal:abc Dora");
+    let accept = play.one();
+    play.keys("half a sen");
+    play.contacts.push(contact("dorask12345", "Dora"));
+    let dora = contact("dorask12345", "Dora");
+    play.answer(accept.clone(), Ok(Reply::Contact(dora.clone())));
+    assert_eq!(play.model.open_key().as_deref(), Some("bobskey1234"));
+    assert!(play.shown(80, 24).contains("/open Dora"));
+    // With nothing written it is opened.
+    play.key(Key::Ctrl('u'));
+    play.answer(accept, Ok(Reply::Contact(dora)));
+    assert_eq!(play.model.open_key().as_deref(), Some("dorask12345"));
+}
+
+/// With `messages.history = 0` the daemon deletes what was read: it stays in sight until one goes elsewhere.
+#[test]
+fn what_is_read_stays_in_sight_where_nothing_is_kept() {
+    let mut play = Play::new(false);
+    play.lines = vec![(7, false, "a secret".to_owned(), State::Unread)];
+    play.open_bob();
+    assert!(play.shown(80, 24).contains("a secret"));
+    let read = play.one();
+    play.lines.clear();
+    play.answer(read, Ok(Reply::Done));
+    assert!(play.shown(80, 24).contains("a secret"));
+    play.lines = vec![(8, false, "another".to_owned(), State::Unread)];
+    play.input(Input::News(News::Messages));
+    let shown = play.shown(80, 24);
+    assert!(
+        shown.contains("a secret") && shown.contains("another"),
+        "{shown}"
+    );
+    play.typed("/open Carol");
+    play.lines.clear();
+    play.open_bob();
+    assert!(!play.shown(80, 24).contains("a secret"));
 }
 
 #[test]

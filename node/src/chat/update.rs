@@ -374,10 +374,20 @@ impl Model {
                 let key = contact.key.clone();
                 self.put(contact);
                 self.looks_of_people();
-                self.open(&key);
+                // What is being written is for whom it was begun.
+                let stays = self.open.is_some() && !self.nothing_written();
+                if !stays {
+                    self.open(&key);
+                }
+                let name = self.name(&key);
+                let how = if stays {
+                    format!(": /open {}", &*name)
+                } else {
+                    String::new()
+                };
                 self.say(&format!(
-                    "Accepted: you can write to {} now. /number has what to compare.",
-                    &*self.name(&key)
+                    "Accepted: you can write to {} now{how}. /number has what to compare.",
+                    &*name
                 ));
             }
             (_, Reply::Contact(contact)) => {
@@ -477,6 +487,11 @@ impl Model {
             TroubleKind::Busy => LATER,
             TroubleKind::Refused => {
                 if let Some(Pending { contact, text, .. }) = self.pending.remove(at) {
+                    // As it would be typed again: it is no command.
+                    let text = match text.starts_with('/') {
+                        true => Zeroizing::new(format!("/{}", *text)),
+                        false => text,
+                    };
                     self.give_back(Some(contact), &text, &trouble.words);
                 }
                 self.hand_over();
@@ -801,14 +816,16 @@ fn look_of(ask: &Ask) -> Option<Look> {
     })
 }
 
-/// Takes the latest lines up. Those before them stay if nothing is missing between.
+/// Takes the latest lines up. Those before them stay if nothing is missing between: also those that the daemon does not keep
+/// once they were read, as long as the conversation is open.
 fn merge(open: &mut Open, page: Lines) {
     let Some(first) = page.lines.first().map(|it| it.number) else {
-        open.lines.clear();
         open.earlier = false;
+        let unread = open.lines.iter_mut().filter(|it| it.state == State::Unread);
+        unread.for_each(|it| it.state = State::Read);
         return;
     };
-    let reaches = open.lines.iter().any(|it| it.number >= first);
+    let reaches = !page.earlier || open.lines.iter().any(|it| it.number >= first);
     let was_first = open.lines.first().map(|it| it.number);
     match reaches {
         true => open.lines.retain(|it| it.number < first),
