@@ -72,6 +72,12 @@ impl Accounting {
         add(&mut self.lock().counters.loops_skipped, 1);
     }
 
+    pub(crate) fn redrawn(&self, count: u64) {
+        if count > 0 {
+            add(&mut self.lock().counters.redrawn, count);
+        }
+    }
+
     pub(crate) fn departed(&self, excess: Span, late_after: Span) {
         let mut books = self.lock();
         books.excess.record(excess);

@@ -18,10 +18,20 @@ const CLIENT_SHARE: f64 = 2.0;
 pub struct RelayLimits {
     /// Packets that wait for an unwrap worker. Beyond it: `queue_full`. Default 8,192.
     pub queue: usize,
-    /// Once the packets of a sender wait longer than this for an unwrap worker, what comes of it is
-    /// shed as `overload` until none of them waits or they wait for less. `None`, the default, is the
-    /// network's mean delay.
+    /// Once the packets of a sender have waited longer than this for an unwrap worker for a mean delay on end,
+    /// what comes of it beyond that is shed as `overload` until none of them waits. `None`, the default, is an
+    /// eighth of the network's mean delay.
     pub shed_after: Option<Span>,
+    /// For so long a packet waits at most for others to be unwrapped together with, while they are fewer than eight.
+    /// `None`, the default, is a fiftieth of the network's mean delay: so many in a hundred ask for less, and are late
+    /// by no more than that.
+    pub gather: Option<Span>,
+    /// A packet that is durable in the replay log so long after its moment still leaves at once. What is later than
+    /// that is delayed anew, from then on. `None`, the default, is a tenth of the network's mean delay.
+    pub log_grace: Option<Span>,
+    /// A packet that is durable so long after its moment is dropped as `log_slow`. `None`, the default, is ten mean
+    /// delays.
+    pub log_patience: Option<Span>,
     /// Packets in the delay pool, those that wait for the replay log included. Beyond it:
     /// `pool_full`. Default 32,768.
     pub pool: usize,
@@ -58,6 +68,9 @@ impl Default for RelayLimits {
         Self {
             queue: 8_192,
             shed_after: None,
+            gather: None,
+            log_grace: None,
+            log_patience: None,
             pool: 32_768,
             packets_per_second: 1_500,
             replay_memory: 512 << 20,
@@ -148,6 +161,26 @@ impl RelayLimits {
     #[must_use]
     pub fn client_rate(&self) -> f64 {
         f64::from(self.packets_per_second) / CLIENT_SHARE
+    }
+
+    pub(crate) fn shed_after(&self, params: &NetworkParameters) -> Span {
+        let eighth = || params.mean_delay.scale(1, 8);
+        self.shed_after.unwrap_or_else(eighth)
+    }
+
+    pub(crate) fn gather(&self, params: &NetworkParameters) -> Span {
+        self.gather
+            .unwrap_or_else(|| params.mean_delay.scale(1, 50))
+    }
+
+    pub(crate) fn log_grace(&self, params: &NetworkParameters) -> Span {
+        let tenth = || params.mean_delay.scale(1, 10);
+        self.log_grace.unwrap_or_else(tenth)
+    }
+
+    pub(crate) fn log_patience(&self, params: &NetworkParameters) -> Span {
+        let ten = || params.mean_delay.scale(10, 1);
+        self.log_patience.unwrap_or_else(ten)
     }
 
     fn packets_in(&self, span: Span) -> u64 {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use rand::CryptoRng;
 use shoal_packet::command::Command;
 use shoal_packet::{
     Batch, Delivery, Engine, Frame, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped,
@@ -141,10 +142,10 @@ impl Gate {
         self
     }
 
-    /// An empty queue for what this gate admits, with its bounds.
+    /// An empty queue for what this gate admits, with its bounds. `rng` picks what it drops.
     #[must_use]
-    pub fn queue(&self) -> UnwrapQueue {
-        UnwrapQueue::new(&self.params, &self.limits)
+    pub fn queue<R: CryptoRng>(&self, rng: R) -> UnwrapQueue<R> {
+        UnwrapQueue::new(&self.params, &self.limits, rng)
     }
 
     /// The bounds of the relay.

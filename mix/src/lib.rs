@@ -33,8 +33,8 @@
 //! let params = Arc::new(NetworkParameters::example());
 //! let (local, limits, books) = (NodeId::new([1; 32]), RelayLimits::default(), Accounting::new());
 //! let gate = Gate::new(params.clone(), local, Role::Mix, limits.clone(), books.clone());
-//! let (mut queue, now) = (gate.queue(), params.genesis);
-//! let rng = ChaCha20Rng::seed_from_u64(1);
+//! let [rng, drops] = [1, 2].map(ChaCha20Rng::seed_from_u64);
+//! let (mut queue, now) = (gate.queue(drops), params.genesis);
 //! let mut relay = Relay::new(params, local, limits, books.clone(), rng, now);
 //!
 //! let peer = Origin::Member(NodeId::new([2; 32]));

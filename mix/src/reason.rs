@@ -21,8 +21,8 @@ shoal_proto::labels! {
         OverRate = "over_rate";
         /// As many packets of its sender wait for the unwrap workers as there are places left.
         QueueFull = "queue_full", "One neighbour floods this node, or the machine is too slow for its traffic: give it more unwrap workers or cores.";
-        /// Its sender's packets wait for the unwrap workers longer than the mean delay: what that one
-        /// sends is shed, or the mix would turn into a first-in-first-out queue.
+        /// Its sender's packets have waited for the unwrap workers too long for a while: of what that one sends
+        /// chance picks what is shed, or the mix would turn into a first-in-first-out queue.
         Overload = "overload", "The machine is too slow for its traffic, or one neighbour sends more than its turn: give it more unwrap workers or cores.";
         /// The group element has a low order.
         LowOrder = "low_order";
@@ -46,6 +46,9 @@ shoal_proto::labels! {
         LoopUnknown = "loop_unknown";
         /// The replay log can't be written, so nothing may leave.
         LogUnavailable = "log_unavailable", "Look at the disk of the state directory: nothing is forwarded until it takes writes again.";
+        /// Replay tags take longer than the mean delay until they are on disk: chance picks what is dropped, the
+        /// more the longer they take. So is what waited for that for long after its moment.
+        LogSlow = "log_slow", "The disk of the state directory is too slow: move the directory, or find what else writes to that disk.";
         /// The delay pool holds as many packets of its sender as there are places left.
         PoolFull = "pool_full", "Raise the pool's bound, as far as there is memory, or look why the replay log is slow.";
         /// The ring to the next hop is full: the neighbour reads too slowly.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_packet::command::Command;
 use shoal_packet::{Delivery, Frame, ReplayTag, build_forward};
-use shoal_proto::{Epoch, NodeId, SurbId, Time};
-use shoal_topology::{NetworkParameters, PoissonClock, View, path};
+use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
+use shoal_topology::{NetworkParameters, PoissonClock, View, delay, path};
+
+use rand::RngExt as _;
 
 use crate::loops::LoopTracker;
 use crate::pool::Pool;
@@ -59,12 +61,18 @@ pub enum RelayAction {
     LoopAlarm(LoopReturns),
     /// Enough of them come back again.
     LoopRecovered(LoopReturns),
+    /// Tags become durable so late that packets miss their moments, this long after they were given.
+    LogSlow(Span),
+    /// They have been durable in time for a while.
+    LogQuick,
 }
 
 /// A packet in the pool.
 struct Held {
     passage: Passage,
     exit: Exit,
+    /// When it was to leave.
+    moment: Time,
 }
 
 /// How it leaves the pool.
@@ -78,14 +86,44 @@ enum Log {
     Failed { retry_at: Time },
 }
 
+/// Whether tags are durable in time, as it is told.
+struct SlowLog {
+    /// When they last were not, if that has been told.
+    last: Option<Time>,
+}
+
+impl SlowLog {
+    /// For so long they have to be in time before that is told.
+    const CALM: Span = Span::from_secs(60);
+
+    const fn new() -> Self {
+        Self { last: None }
+    }
+
+    /// The oldest tag has waited for so long: what is to be told.
+    fn note(&mut self, now: Time, wait: Span, mean: Span) -> Option<RelayAction> {
+        if wait > mean {
+            let told = self.last.replace(now).is_some();
+            return (!told).then_some(RelayAction::LogSlow(wait));
+        }
+        self.last.take_if(|last| now.since(*last) >= Self::CALM)?;
+        Some(RelayAction::LogQuick)
+    }
+}
+
 /// The relay core of a node, whatever its role: the delay pool and the node's own loops.
 ///
 /// Call [`handle_input`](Self::handle_input) with what happens, do what
 /// [`poll_action`](Self::poll_action) says until it says nothing more, and come back at
 /// [`poll_deadline`](Self::poll_deadline) or with the next input.
 ///
-/// A packet leaves at its arrival plus its delay, or when its replay tag is durable, if that is
-/// later. Memory: see [`RelayLimits`].
+/// A packet leaves at its arrival plus its delay if its replay tag is durable by then, or soon after
+/// ([`RelayLimits::log_grace`]). What misses its moment by more would leave together with all else that the disk
+/// was late with, in the order in which it came. So its delay is drawn anew, from when its tag is durable: with an
+/// exponential delay that says nothing of when it came. If that was longer ago than [`RelayLimits::log_patience`], it
+/// is dropped. The longer tags take, the fewer packets are taken: of those that come while the oldest tag has waited for
+/// longer than a mean delay, only as large a share as the mean is of that wait, which chance picks. Memory: see
+/// [`RelayLimits`].
 pub struct Relay<R> {
     params: Arc<NetworkParameters>,
     local: NodeId,
@@ -95,6 +133,7 @@ pub struct Relay<R> {
     view: Option<Arc<View>>,
     pool: Pool<Held>,
     log: Log,
+    slow_log: SlowLog,
     loops: LoopTracker,
     loop_clock: PoissonClock,
     actions: VecDeque<RelayAction>,
@@ -118,6 +157,7 @@ impl<R: CryptoRng> Relay<R> {
             pool: Pool::new(limits.pool),
             loops: LoopTracker::new(params.mean_delay, &limits),
             log: Log::Working,
+            slow_log: SlowLog::new(),
             view: None,
             loop_clock,
             actions: VecDeque::new(),
@@ -140,8 +180,8 @@ impl<R: CryptoRng> Relay<R> {
         match input {
             RelayInput::Processed(packet) => self.take(now, packet),
             RelayInput::TagsDurable { upto } => {
-                self.pool
-                    .durable(upto, |held| held.passage.enter(Stage::Pooled));
+                self.look_at_log(now);
+                self.durable(now, upto);
                 self.log = Log::Working;
             }
             RelayInput::TagsFailed => {
@@ -162,8 +202,8 @@ impl<R: CryptoRng> Relay<R> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        let (due, held) = self.pool.pop(now)?;
-        Some(self.leave(now, due, held))
+        let (_, held) = self.pool.pop(now)?;
+        Some(self.leave(now, held))
     }
 
     /// When to call [`poll_action`](Self::poll_action) again if nothing happens before.
@@ -178,6 +218,49 @@ impl<R: CryptoRng> Relay<R> {
             self.loops.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
+    }
+
+    fn durable(&mut self, now: Time, upto: u64) {
+        let (grace, patience) = (
+            self.limits.log_grace(&self.params),
+            self.limits.log_patience(&self.params),
+        );
+        let (rng, mean) = (&mut self.rng, self.params.mean_delay);
+        let mut redrawn = 0;
+        let over = self.pool.durable(upto, |(since, due), held| {
+            // By the log alone: what came late from the workers did not wait for it before.
+            let late = now.since(due.max(since));
+            // What ends here is no departure.
+            let at = match held.exit {
+                Exit::Forward { .. } if late > patience => return None,
+                Exit::Forward { .. } if late > grace => {
+                    redrawn += 1;
+                    now + delay::sample(rng, mean)
+                }
+                _ => due,
+            };
+            held.passage.enter(Stage::Pooled);
+            Some(at)
+        });
+        for held in over {
+            held.passage.drop_as(DropReason::LogSlow);
+        }
+        self.accounting.redrawn(redrawn);
+    }
+
+    /// Whether tags take so long that packets miss their moments.
+    fn look_at_log(&mut self, now: Time) {
+        let wait = self.pool.longest_wait(now);
+        if let Some(change) = self.slow_log.note(now, wait, self.params.mean_delay) {
+            self.actions.push_back(change);
+        }
+    }
+
+    /// Whether one more packet is to wait for the log. The longer that takes, the fewer: chance picks them, so
+    /// that nobody's packets have it better.
+    fn log_keeps_up(&mut self, now: Time) -> bool {
+        let (wait, mean) = (self.pool.longest_wait(now), self.params.mean_delay);
+        wait <= mean || self.rng.random::<f64>() * wait.as_secs_f64() < mean.as_secs_f64()
     }
 
     fn take(&mut self, now: Time, packet: Processed) {
@@ -199,8 +282,16 @@ impl<R: CryptoRng> Relay<R> {
         if !self.log_takes_one_more(now) {
             return passage.drop_as(DropReason::LogUnavailable);
         }
+        if !self.log_keeps_up(now) {
+            return passage.drop_as(DropReason::LogSlow);
+        }
         passage.enter(Stage::AwaitingLog);
-        match self.pool.insert(due, origin, Held { passage, exit }) {
+        let held = Held {
+            passage,
+            exit,
+            moment: due,
+        };
+        match self.pool.insert(now, due, (origin, held)) {
             Ok(sequence) => self.actions.push_back(RelayAction::LogTag {
                 sequence,
                 epoch,
@@ -233,12 +324,16 @@ impl<R: CryptoRng> Relay<R> {
         }
     }
 
-    fn leave(&mut self, now: Time, due: Time, held: Held) -> RelayAction {
-        let Held { mut passage, exit } = held;
+    fn leave(&mut self, now: Time, held: Held) -> RelayAction {
+        let Held {
+            mut passage,
+            exit,
+            moment,
+        } = held;
         match exit {
             Exit::Forward { next, frame } => {
                 self.accounting
-                    .departed(now.since(due), self.limits.late_after);
+                    .departed(now.since(moment), self.limits.late_after);
                 passage.enter(Stage::Departing);
                 RelayAction::Send {
                     to: next,

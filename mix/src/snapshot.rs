@@ -23,6 +23,8 @@ shoal_proto::counters! {
         loops_skipped: counter "ticks", "If it grows long after the start, look whether the node has a document and is in it.";
         /// Received packets that left later than the limit for lateness allows.
         late: counter "packets", "The machine or its disk is too slow for its traffic: look at the histogram of the excess.";
+        /// Received packets whose tag was durable long after their moment, so that their delay was drawn anew.
+        redrawn: counter "packets", "The disk of the state directory is too slow: move the directory, or find what else writes to that disk. Mixing is as good as before, and packets take longer.";
     }
 }
 

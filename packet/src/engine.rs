@@ -60,6 +60,9 @@ impl Default for Engine {
 impl Engine {
     /// How many packets one pass handles together, and how many a [`Batch`] has at most.
     pub const BATCH: usize = WIDE;
+    /// How many cost as much as one where several are worked on at a time ([`Backend::Ifma`]): a batch of fewer
+    /// costs the same, one more as much again.
+    pub const LANES: usize = crate::x25519::GROUP;
 
     /// With the fastest back end of this machine.
     #[must_use]

@@ -512,7 +512,10 @@ impl Process {
         let (kind, detail) = match event {
             NodeEvent::Ready { layer, .. } => (Kind::Ready, u64::from(*layer)),
             NodeEvent::NotReady(troubles) => (Kind::NotReady, troubles.len() as u64),
-            NodeEvent::LoopsLost(_) | NodeEvent::LoopsBack(_) => (Kind::Alarm, 0),
+            NodeEvent::LoopsLost(_)
+            | NodeEvent::LoopsBack(_)
+            | NodeEvent::LogSlow { .. }
+            | NodeEvent::LogQuick => (Kind::Alarm, 0),
             _ => (Kind::Reported, 0),
         };
         world.note_own(self.party, kind, detail);

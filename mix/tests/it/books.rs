@@ -4,6 +4,7 @@
 use crate::fixture::{Door, EPOCH, Net, client};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use shoal_mix::{
     DropReason, Origin, OwnKind, Passage, Processed, Relay, RelayAction, RelayInput, RelayLimits,
     Stage, UnwrapQueue,
@@ -110,7 +111,7 @@ struct Model {
     door: Door,
     relay: Relay<ChaCha20Rng>,
     now: Time,
-    queue: UnwrapQueue,
+    queue: UnwrapQueue<ChaCha20Rng>,
     unwrapped: VecDeque<Processed>,
     /// Sequences given to the log and not yet durable.
     awaiting: Vec<u64>,
@@ -128,13 +129,14 @@ impl Model {
         let limits = RelayLimits {
             pool: 6,
             queue: 6,
+            log_patience: Some(Span::from_secs(1 << 30)),
             ..RelayLimits::default()
         };
         let (here, now) = (stock.here, stock.net.noon());
         let door = stock.net.door_with(here, limits.clone());
         let relay = stock.net.relay(here, limits, &door.books, now);
         Self {
-            queue: door.gate.queue(),
+            queue: door.gate.queue(ChaCha20Rng::seed_from_u64(7)),
             door,
             relay,
             now,
@@ -225,7 +227,10 @@ impl Model {
                     self.pooled -= 1;
                     self.delivered += 1;
                 }
-                RelayAction::LoopAlarm(_) | RelayAction::LoopRecovered(_) => {}
+                RelayAction::LoopAlarm(_)
+                | RelayAction::LoopRecovered(_)
+                | RelayAction::LogSlow(_)
+                | RelayAction::LogQuick => {}
             }
         }
     }

@@ -112,6 +112,9 @@ impl World {
                 RelayAction::LoopAlarm(returns) => self.alarms.push((now, returns)),
                 RelayAction::LoopRecovered(returns) => self.recoveries.push((now, returns)),
                 RelayAction::Deliver(_) => panic!("loops are never delivered"),
+                RelayAction::LogSlow(_) | RelayAction::LogQuick => {
+                    panic!("tags are durable at once")
+                }
             }
         }
     }

@@ -16,3 +16,4 @@ mod hearing;
 mod loops;
 mod queue;
 mod relay;
+mod slow_disk;

@@ -110,7 +110,11 @@ fn packets_leave_at_arrival_plus_delay() {
 
 #[test]
 fn nothing_leaves_before_its_tag_is_durable() {
-    let mut mix = Mix::new(21, RelayLimits::default());
+    let limits = RelayLimits {
+        log_grace: Some(ms(1_000)),
+        ..RelayLimits::default()
+    };
+    let mut mix = Mix::new(21, limits);
     let (start, books) = (mix.start, mix.door.books.clone());
     for delay in [10, 20, 30] {
         mix.receive(start, ms(delay));

@@ -28,13 +28,13 @@ const LOOK: Span = Span::from_millis(100);
 const FIRST_WINDOW: f64 = 512.0;
 /// What is under way, over what the mean delay alone makes of it: so much longer a packet stays in the mix
 /// when that is busy.
-const SLACK: f64 = 1.25;
+const SLACK: f64 = 1.1;
 
 /// How fast packets are offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pace {
-    /// So many under way that the mix always has something to unwrap, and that nothing has to wait for a
-    /// quarter of the mean delay.
+    /// So many under way that the mix always has something to unwrap, and that nothing has to wait for much more than
+    /// a tenth of the mean delay.
     Flat,
     /// So many a second, at moments of a Poisson process.
     Rate(f64),

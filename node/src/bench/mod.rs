@@ -34,8 +34,6 @@ use crate::runtime::Clock;
 
 /// How long the mix may take to have its links.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Packets a second that are made ahead for a run that is flat out: not more are passed on by one core.
-const FLAT_OUT: f64 = 30_000.0;
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,23 +82,7 @@ pub async fn mix(
 ) -> Result<Benched, Failure> {
     let clock = Clock::start();
     let mut place = Place::make(within, plan, clock.now())?;
-    let parts = if plan.stall > 0 || plan.overload.is_some() {
-        2.0
-    } else {
-        1.0
-    };
-    let seconds =
-        plan.duration.as_secs_f64() + load::warm_up(plan.mean_delay, plan.duration).as_secs_f64();
-    let wanted =
-        plan.rate.unwrap_or(FLAT_OUT) * seconds * parts * plan.overload.unwrap_or(1.0).max(1.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bounded on both sides"
-    )]
-    let ahead = wanted.clamp(0.0, stock::MOST as f64) as usize;
-    progress(&format!("making {ahead} packets"));
-    let stock = tokio::task::block_in_place(|| Stock::fill(&place, ahead))?;
+    let stock = Stock::new(&place)?;
     let mut ends = Ends::start(&mut place, clock)?;
     let log = within.join("mix.log");
     let dir = place.dir.display().to_string();

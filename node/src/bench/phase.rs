@@ -16,7 +16,7 @@ use super::machine::Cpu;
 use super::page::Page;
 use super::place::Place;
 use super::reference::Reference;
-use super::stock::Stock;
+use super::stock::{self, Stock};
 use crate::Failure;
 use crate::runtime::Clock;
 use crate::seed::seeded;
@@ -29,6 +29,11 @@ const LOOK: Duration = Duration::from_secs(1);
 const TOLD: u32 = 5;
 /// A stage that does not empty itself in so many mean delays holds what a peer does not read.
 const LONGEST_STAY: u64 = 28;
+
+/// Packets a second that are made ahead for as many as pass: more than two cores pass on with ours beside it.
+const FLAT_OUT: f64 = 30_000.0;
+/// What is made ahead over what is sent in the mean.
+const AMPLE: f64 = 1.05;
 
 /// What was measured in one part of a run.
 #[derive(Clone, Debug, Default)]
@@ -115,11 +120,14 @@ impl Bench<'_> {
         plan: &MixPlan,
         stall: usize,
     ) -> Result<Measured, Failure> {
-        let start = self.page().await?;
-        let reference = Reference::start(&self.place)?;
+        let ahead = wanted(pace, plan);
         let stock = self.stock.take();
         let mut stock = stock.ok_or_else(|| Failure::failed(anyhow!("no packets")))?;
+        (self.progress)(&format!("{name}: making {ahead} packets"));
+        tokio::task::block_in_place(|| stock.fill(&self.place, ahead))?;
         stock.late = 0;
+        let start = self.page().await?;
+        let reference = Reference::start(&self.place)?;
         self.ends.stall(stall);
         let arrivals = &self.ends.arrivals;
         arrivals.take_times();
@@ -224,6 +232,21 @@ impl Bench<'_> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Packets to make before.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded on both sides"
+)]
+fn wanted(pace: Pace, plan: &MixPlan) -> usize {
+    let span = plan.duration + warm_up(plan.mean_delay, plan.duration);
+    let rate = match pace {
+        Pace::Flat => FLAT_OUT,
+        Pace::Rate(rate) => rate,
+    };
+    (rate * span.as_secs_f64() * AMPLE).clamp(0.0, stock::MOST as f64) as usize
 }
 
 /// What there is to say of the time between two moments.

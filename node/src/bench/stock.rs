@@ -100,8 +100,21 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// Makes so many, on all cores.
-    pub(super) fn fill(place: &Place, count: usize) -> Result<Self, Failure> {
+    /// None yet.
+    pub(super) fn new(place: &Place) -> Result<Self, Failure> {
+        Ok(Self {
+            ready: VecDeque::new(),
+            maker: Maker::new(place)?,
+            late: 0,
+        })
+    }
+
+    /// Makes as many as are missing from so many, on all cores.
+    pub(super) fn fill(&mut self, place: &Place, wanted: usize) -> Result<(), Failure> {
+        let count = wanted.saturating_sub(self.ready.len());
+        if count == 0 {
+            return Ok(());
+        }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let makers: Result<Vec<Maker>, Failure> = (0..threads).map(|_| Maker::new(place)).collect();
         let parts = std::thread::scope(|scope| {
@@ -113,11 +126,8 @@ impl Stock {
             let parts: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
             Ok::<_, Failure>(parts)
         })?;
-        Ok(Self {
-            ready: parts.into_iter().flatten().flatten().collect(),
-            maker: Maker::new(place)?,
-            late: 0,
-        })
+        self.ready.extend(parts.into_iter().flatten().flatten());
+        Ok(())
     }
 
     pub(super) fn take(&mut self) -> Option<Made> {

@@ -26,12 +26,25 @@ shoal_proto::counters! {
     }
 }
 
+shoal_proto::counters! {
+    /// What the machine was found to do when the node started.
+    pub struct MachineFigures("node") {
+        /// Packets a second that all unwrap threads together could open when the node started.
+        unwrappable: gauge "packets", "If queues.packets_per_second is more, what is more will be dropped: lower it, or give the node more cores.";
+        /// How long a write to the disk of the state directory took when the node started.
+        flush: gauge "microseconds", "Of packets with shorter delays many miss their moments if it is more than a few thousandths of a second: move the directory to a faster disk.";
+        /// Memory that the machine had to give when the node started; 0 where the system does not say as Linux does.
+        free: gauge "bytes", "Lower queues.packets_per_second or queues.pool_packets if it is less than they may take.";
+    }
+}
+
 /// Every metric of a node or a client, crate by crate.
 pub fn declared() -> impl Iterator<Item = &'static Metric> {
     let host = [
         NetStats::METRICS,
         &[OpenConnections::METRIC],
         EpochFigures::METRICS,
+        MachineFigures::METRICS,
         &[PlacedMembers::METRIC],
         ProcessFigures::METRICS,
         &[BUILD],

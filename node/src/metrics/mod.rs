@@ -21,7 +21,7 @@ use std::time::Duration;
 use shoal_client::Counters;
 use shoal_mix::{Excess, LoopReturns};
 
-pub use self::declared::{ClientFigures, EpochFigures, declared};
+pub use self::declared::{ClientFigures, EpochFigures, MachineFigures, declared};
 pub use self::members::{MemberPlace, PlacedMembers};
 pub use self::page::Page;
 pub use self::process::ProcessFigures;
@@ -91,6 +91,7 @@ mod tests {
         page.add(crate::net::OpenConnections::default().samples());
         page.add(PlacedMembers::default().samples());
         page.add(EpochFigures::default().samples());
+        page.add(MachineFigures::default().samples());
         export_client(page, &Status::default(), &Counters::default());
     }
 

@@ -15,7 +15,7 @@ fn bench(place: &Place, options: &[&str]) -> Output {
 /// What it measured. None where the directory of tests is kept in memory, which it refuses.
 fn measured(output: &Output) -> Option<Value> {
     if output.status.code() == Some(2) {
-        let told = String::from_utf8_lossy(&output.stdout) + error_of(output).as_str();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &error_of(output);
         assert!(told.contains("tmpfs"), "{told}");
         return None;
     }

@@ -42,6 +42,7 @@ fn the_manual_has_a_page_for_each_command() {
         "shoal-init",
         "shoal-provider-store-export",
         "shoal-bench-store",
+        "shoal-bench-mix",
         "shoal-directory-watch",
     ] {
         let file = place.path(&format!("man1/{page}.1"));

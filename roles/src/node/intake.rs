@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use rand::CryptoRng;
 use shoal_mix::{Admitted, DropReason, Gate, Origin, Processed, UnwrapQueue};
 use shoal_packet::{Batch, Frame};
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
@@ -106,10 +107,11 @@ impl Intake {
         self.drop_unseen(DropReason::Malformed);
     }
 
-    /// An empty queue for what this intake admits, which shares itself out among senders.
+    /// An empty queue for what this intake admits, which shares itself out among senders. `rng` picks what it
+    /// drops.
     #[must_use]
-    pub fn queue(&self) -> UnwrapQueue {
-        self.gate.queue()
+    pub fn queue<R: CryptoRng>(&self, rng: R) -> UnwrapQueue<R> {
+        self.gate.queue(rng)
     }
 
     /// Unwraps packets that are taken up together at `now`, and gives those that go on, in order; the

@@ -270,6 +270,13 @@ pub enum NodeEvent {
     LoopsLost(LoopReturns),
     /// Enough of them come back again.
     LoopsBack(LoopReturns),
+    /// Replay tags are on disk so late that packets miss their moments.
+    LogSlow {
+        /// How long the oldest has waited.
+        wait: Span,
+    },
+    /// They have been there in time for a minute.
+    LogQuick,
     /// Other values count from now on: this node is to be stopped, and started anew with them. Told once.
     Succeeded,
 }

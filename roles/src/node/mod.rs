@@ -833,6 +833,8 @@ impl Node {
             RelayAction::Deliver(delivery) => self.deliver(now, delivery),
             RelayAction::LoopAlarm(returns) => self.event(NodeEvent::LoopsLost(returns)),
             RelayAction::LoopRecovered(returns) => self.event(NodeEvent::LoopsBack(returns)),
+            RelayAction::LogSlow(wait) => self.event(NodeEvent::LogSlow { wait }),
+            RelayAction::LogQuick => self.event(NodeEvent::LogQuick),
         }
     }
 

@@ -23,7 +23,7 @@ use super::disk::DiskThread;
 use super::jobs::JobThreads;
 use super::store::StoreThread;
 use super::successor::SuccessorFile;
-use crate::metrics::{EpochFigures, PlacedMembers};
+use crate::metrics::{EpochFigures, MachineFigures, PlacedMembers};
 use crate::net::{
     Channel, GossipToken, NetEvent, NetHandle, OpenConnections, SendError, multiaddr,
 };
@@ -39,6 +39,8 @@ pub(super) struct Report {
     pub(super) open: OpenConnections,
     pub(super) placed: PlacedMembers,
     pub(super) epoch: EpochFigures,
+    /// What the machine was found to do.
+    pub(super) machine: MachineFigures,
     /// What unwraps packets.
     pub(super) backend: &'static str,
     /// Where it stands among the others.
@@ -90,6 +92,8 @@ pub(super) struct Host {
     pub(super) net: NetHandle,
     pub(super) threads: Threads,
     pub(super) announcer: Announcer,
+    /// What the machine was found to do.
+    pub(super) machine: MachineFigures,
     params: Arc<NetworkParameters>,
     backend: Backend,
     /// If another process may take over what this one keeps: whether one has.
@@ -123,6 +127,7 @@ impl Host {
             net,
             threads,
             announcer,
+            machine: MachineFigures::default(),
             params,
             backend,
             overtaken: None,
@@ -441,6 +446,12 @@ impl Host {
                 "own loops do not come back: packets are lost, or somebody drops them"
             ),
             NodeEvent::LoopsBack(_) => tracing::info!("own loops come back again"),
+            NodeEvent::LogSlow { wait } => tracing::warn!(
+                %wait,
+                "the disk is so slow with the replay log that packets miss their moments: delays are drawn anew, and \
+                 fewer packets are taken"
+            ),
+            NodeEvent::LogQuick => tracing::info!("the replay log is in time again"),
             // What it will come to say later is no news here.
             _ => {}
         }
@@ -463,6 +474,7 @@ impl Host {
             epoch: EpochFigures {
                 until_epoch: until_epoch(&self.params, now),
             },
+            machine: self.machine,
             backend: self.backend.name(),
             standing: self.node.standing(now),
             troubles: troubles.collect(),

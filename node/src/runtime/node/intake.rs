@@ -5,15 +5,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use shoal_mix::{DropReason, Processed, UnwrapQueue};
-use shoal_packet::Frame;
+use rand_chacha::ChaCha20Rng;
+use shoal_mix::{Admitted, DropReason, Processed};
+use shoal_packet::{Batch, Frame};
 use shoal_proto::NodeId;
 use shoal_roles::node::Intake;
 use tokio::sync::mpsc;
 
-use super::queue::Queue;
+use super::queue::{Found, Queue};
 use crate::net::FrameSink;
 use crate::runtime::clock::Clock;
+
+type UnwrapQueue = shoal_mix::UnwrapQueue<ChaCha20Rng>;
 
 /// Where readers bring frames, and where workers take them.
 pub(super) struct Frames {
@@ -23,8 +26,8 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(intake: Arc<Intake>, clock: Clock) -> Arc<Self> {
-        let queue = Queue::new(intake.queue());
+    pub(super) fn new(intake: Arc<Intake>, clock: Clock, rng: ChaCha20Rng) -> Arc<Self> {
+        let queue = Queue::new(intake.queue(rng));
         Arc::new(Self {
             intake,
             clock,
@@ -53,16 +56,26 @@ impl Frames {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        let gather =
-            |items: &mut UnwrapQueue| (!items.is_empty()).then(|| items.take(self.clock.now()));
-        while let Some(batch) = self.queue.take(gather) {
-            // What is there is unwrapped together; nobody waits for a full batch.
+        while let Some(batch) = self.queue.take(|items, closed| self.look(items, closed)) {
             for processed in self.intake.unwrap(self.clock.now(), batch) {
                 if let Err(refused) = out.blocking_send(processed) {
                     refused.0.drop_as(DropReason::Abandoned);
                 }
             }
         }
+    }
+
+    /// What is to be unwrapped now; a few wait for others.
+    fn look(&self, items: &mut UnwrapQueue, closed: bool) -> Found<Batch<Admitted>> {
+        let Some(due) = items.due() else {
+            return Found::Nothing;
+        };
+        let now = self.clock.now();
+        if due > now && !closed {
+            return Found::Soon(due.since(now).into());
+        }
+        let batch = items.take(now);
+        Found::Some(batch, items.len() >= UnwrapQueue::GROUP)
     }
 }
 
@@ -71,7 +84,9 @@ impl FrameSink for Frames {
         if let Some(admitted) = self.intake.admit(self.clock.now(), from, frame) {
             // What it has no room for, it has counted.
             self.queue.put(|queue| {
-                let _ = queue.push(admitted);
+                let added = queue.push(admitted).is_ok();
+                // One waits from the first on; another is worth waking for each group.
+                added && (queue.len() == 1 || queue.len().is_multiple_of(UnwrapQueue::GROUP))
             });
         }
     }

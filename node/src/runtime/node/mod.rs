@@ -6,6 +6,7 @@ mod intake;
 mod issuer;
 mod jobs;
 mod kept;
+mod machine;
 mod operator;
 mod queue;
 #[cfg(feature = "postgres")]
@@ -45,7 +46,7 @@ use crate::Failure;
 use crate::config::{ByteSize, NodeConfig};
 use crate::control::{ControlServer, api};
 use crate::http::Health;
-use crate::metrics::{self, Page};
+use crate::metrics::{self, MachineFigures, Page};
 use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryState, LoadedDirectory, ReplayWriter, StateDir, TagLog, load_identity, successors,
@@ -198,6 +199,7 @@ impl Starting {
             replay_memory = %ByteSize::mebibytes(relay.replay_bytes(&self.params).div_ceil(1 << 20)),
             "unwrapping; the replay filters take at most so much"
         );
+        let found = self.look_at_machine(dir)?;
         let store = kept
             .store
             .map(|store| StoreThread::spawn(store, self.clock, done_in.clone()));
@@ -215,7 +217,7 @@ impl Starting {
         if let Some(issuer) = issuer {
             node = node.with_issuer(now, issuer);
         }
-        let frames = Frames::new(Arc::clone(node.intake()), self.clock);
+        let frames = Frames::new(Arc::clone(node.intake()), self.clock, seeded()?);
         let (net, events) = spawn(self.net_config(), Arc::clone(&frames) as _)?;
         let workers = frames
             .spawn_workers(self.config.unwrap_threads, &processed_in)
@@ -240,6 +242,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
+        host.machine = found;
         host.overtaken = kept.overtaken;
         host.go_on_leaving(self.leaves_in);
         let inputs = Inputs {
@@ -271,6 +274,26 @@ impl Starting {
             let _ = server.await;
         }
         Ok((ended, leaves_in, accepted))
+    }
+
+    /// Measures what the machine can do, and says what it can't.
+    fn look_at_machine(&self, dir: &StateDir) -> Result<MachineFigures, Failure> {
+        let (engine, threads) = (self.config.engine, self.config.unwrap_threads);
+        let mut rng = seeded()?;
+        let found = tokio::task::block_in_place(|| {
+            machine::measure(self.clock, &mut rng, (engine, threads), dir.path())
+        })?;
+        tracing::info!(
+            backend = %engine.backend(),
+            packets_per_second = found.unwrappable,
+            flush = %Span::from_micros(found.flush),
+            free_memory = %ByteSize::mebibytes(found.free >> 20),
+            "this machine can unwrap so many packets, and flush its disk in so long"
+        );
+        for line in machine::too_much(&found, &self.config.relay, &self.params) {
+            tracing::warn!("{line}");
+        }
+        Ok(found)
     }
 
     /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason
@@ -428,6 +451,7 @@ fn export(report: &Report, page: &mut Page) {
     page.add(report.open.samples());
     page.add(report.placed.samples());
     page.add(report.epoch.samples());
+    page.add(report.machine.samples());
     metrics::export_node_process(page, report.backend);
 }
 

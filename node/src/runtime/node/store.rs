@@ -7,7 +7,7 @@ use shoal_provider::{Store, StoreOp};
 use shoal_roles::node::NodeInput;
 use tokio::sync::mpsc;
 
-use super::queue::Queue;
+use super::queue::{Found, Queue};
 use super::worker::Worker;
 use crate::runtime::clock::Clock;
 
@@ -47,8 +47,12 @@ fn run(
     ops: &Queue<VecDeque<Operation>>,
     done: &mpsc::Sender<NodeInput>,
 ) {
-    let group = |ops: &mut VecDeque<Operation>| -> Option<(Vec<u64>, Vec<StoreOp>)> {
-        (!ops.is_empty()).then(|| ops.drain(..ops.len().min(GROUP)).unzip())
+    let group = |ops: &mut VecDeque<Operation>, _: bool| match ops.is_empty() {
+        true => Found::Nothing,
+        false => {
+            let group: (Vec<u64>, Vec<StoreOp>) = ops.drain(..ops.len().min(GROUP)).unzip();
+            Found::Some(group, false)
+        }
     };
     while let Some((tickets, ops)) = ops.take(group) {
         let results = store.apply(clock.now(), ops);

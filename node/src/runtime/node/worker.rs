@@ -33,7 +33,10 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Queues an item, behind those that were queued before.
     pub(super) fn give(&self, item: T) {
-        self.queue.put(|items| items.push_back(item));
+        self.queue.put(|items| {
+            items.push_back(item);
+            true
+        });
     }
 
     /// Lets the thread do what is queued, and waits for it.
