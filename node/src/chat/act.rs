@@ -39,8 +39,9 @@ impl Model {
             Key::F(4) => self.done_or_said(Command::Number),
             Key::F(5) => self.toggle(Page::Files),
             Key::F(6) => self.toggle(Page::State),
-            Key::Char('?') if self.written().is_none_or(|it| it.is_empty()) => {
-                self.toggle(Page::Help)
+            // In the line it is a text as any other.
+            Key::Char('?') if self.focus == Focus::People && self.nothing_written() => {
+                self.toggle(Page::Help);
             }
             Key::Esc => self.back(),
             Key::Tab => {
@@ -52,23 +53,32 @@ impl Model {
             }
             Key::PageUp => self.scroll(self.far(), true),
             Key::PageDown => self.scroll(self.far(), false),
+            Key::Up if self.takes_back() => {}
             Key::Up | Key::Down if self.page.is_some() || self.focus == Focus::Text => {
                 self.scroll(1, key == Key::Up);
             }
             Key::Up | Key::Down | Key::Home | Key::End if self.focus == Focus::People => {
                 self.select(key);
             }
-            // Whoever has moved among the people means them: what is half written stays where it is.
+            // Who chooses among people sends nothing.
             Key::Enter if self.focus == Focus::People && self.page.is_none() => {
                 if let Some(key) = self.selected.clone() {
                     self.notice = None;
                     self.open(&key);
                 }
             }
-            Key::Enter if self.nothing_written() => self.page = None,
+            Key::Enter if self.focus == Focus::People || self.nothing_written() => {
+                self.page = None;
+            }
             Key::Enter => self.submit(),
             key => self.edit(key),
         }
+    }
+
+    /// What was refused is in the line again, which was empty.
+    fn takes_back(&mut self) -> bool {
+        let open = self.open_key();
+        self.page.is_none() && self.focus == Focus::Text && self.take_back(&open)
     }
 
     pub(super) fn nothing_written(&self) -> bool {
@@ -223,7 +233,8 @@ impl Model {
             Typed::Wrong(words) => Err(words),
         };
         if let Err(words) = done {
-            self.editor().give_back(&line);
+            let fits = self.editor().set(&line);
+            self.fits(fits);
             self.say(&format!("{words}."));
         }
     }
@@ -243,9 +254,9 @@ impl Model {
                 text.len()
             ));
         }
-        if self.pending.len() >= MOST_PENDING {
+        if self.pending.len() + self.returned.len() >= MOST_PENDING {
             return Err(
-                "Too many texts wait for the daemon to take them: wait for these first".to_owned(),
+                "Too many texts wait for the daemon to take them, or were refused: wait for these, or take them back".to_owned(),
             );
         }
         let key = self.draw_key();
@@ -298,7 +309,11 @@ impl Model {
             Command::More => {
                 self.contact()?;
                 if !self.ask_earlier() {
-                    self.say("There are no earlier texts here.");
+                    let earlier = self.open.as_ref().is_some_and(|open| open.earlier);
+                    self.say(match earlier {
+                        true => "Earlier texts can't be had now: try again in a moment.",
+                        false => "There are no earlier texts here.",
+                    });
                 }
             }
             Command::Files => self.show(Page::Files),
@@ -350,6 +365,9 @@ impl Model {
                 let ask = self.asked_by(command)?;
                 if !self.is_up() {
                     return Err("The daemon is not there: try again when it is".to_owned());
+                }
+                if self.returned.len() >= MOST_PENDING {
+                    return Err("Too much was refused: take it back first".to_owned());
                 }
                 self.page = None;
                 self.ask(ask);
@@ -482,8 +500,7 @@ impl Model {
     }
 
     fn quit(&mut self) {
-        let written = self.editors.values().any(|it| !it.text().trim().is_empty());
-        match written || !self.pending.is_empty() {
+        match self.has_unsent() || self.files_to_hand_over() > 0 {
             true => self.confirm(Confirm::Quit),
             false => self.effects.push_back(Effect::Quit),
         }

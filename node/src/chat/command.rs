@@ -141,6 +141,12 @@ pub(super) fn typed(line: &str) -> Typed {
     }
 }
 
+/// The line that is typed to send this text.
+pub(super) fn as_typed(text: &str) -> Zeroizing<String> {
+    let escape = if text.starts_with('/') { "/" } else { "" };
+    Zeroizing::new(format!("{escape}{text}"))
+}
+
 fn parsed(line: &str) -> Result<Command, String> {
     let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
@@ -284,6 +290,10 @@ mod tests {
         assert!(command("/life").unwrap_err().contains("/life 1h|off"));
         let text = |line| matches!(typed(line), Typed::Text(text) if text.starts_with('/'));
         assert!(text("//etc/hosts"));
+        for sent in ["/etc/hosts", "//", "hello"] {
+            let line = as_typed(sent);
+            assert!(matches!(typed(&line), Typed::Text(text) if *text == sent));
+        }
     }
 
     #[test]

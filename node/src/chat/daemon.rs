@@ -142,9 +142,8 @@ fn news(event: Event) -> Option<News> {
                 contact: received.from,
             }
         }
-        Event::Accepted { .. } | Event::Vanished { .. } | Event::Sent { fragment: 0, .. } => {
-            News::Messages
-        }
+        Event::Accepted { .. } | Event::Sent { fragment: 0, .. } => News::Messages,
+        Event::Vanished { message, .. } => News::Vanished { message },
         Event::Stored { message, after_ms } => News::Stored { message, after_ms },
         Event::Hindered { message, reason } => News::Hindered { message, reason },
         Event::Expired { message } => News::Expired { message },
@@ -275,6 +274,7 @@ fn line(it: ConversationLine) -> Line {
     let text = Zeroizing::new(it.text);
     Line {
         number: it.number,
+        place: it.number,
         message: it.message,
         own: it.own,
         text: Safe::text(&text),

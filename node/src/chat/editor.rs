@@ -77,15 +77,6 @@ impl Editor {
         self.insert(text)
     }
 
-    /// Puts this before all that is there; where that does not fit, that is left out.
-    pub(super) fn give_back(&mut self, text: &str) {
-        let rest = self.take();
-        let _ = self.insert(text);
-        if !rest.is_empty() && self.insert("\n").is_ok() && self.insert(&rest).is_err() {
-            self.backspace();
-        }
-    }
-
     fn remove(&mut self, from: usize, to: usize) {
         if from < to {
             let mut kept = Zeroizing::new(String::with_capacity(self.text.capacity()));
@@ -189,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_changes_nothing_and_what_comes_back_is_first() {
+    fn what_is_too_long_changes_nothing() {
         let mut it = editor("abc");
         assert!(it.insert(&"x".repeat(38)).is_err());
+        assert!(it.set(&"x".repeat(41)).is_err());
         assert_eq!(it.text(), "abc");
-        it.give_back("first");
-        assert_eq!(it.text(), "first\nabc");
+        assert!(it.set("first\nabc").is_ok());
         it.home();
         it.remove_to_start();
         assert_eq!(it.before(), "first\n");

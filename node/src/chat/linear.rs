@@ -21,8 +21,8 @@ pub(super) fn lines(model: &mut Model, columns: Option<usize>) -> Vec<Zeroizing<
                 lines.push(line(&format!("{}:", pages::title(model, &page))));
                 lines.extend(pages::lines(model, &page, None).iter().map(|it| line(it)));
             }
-            Told::Line(number) => {
-                let of_open = |it: &&Line| it.number == number;
+            Told::Line(place) => {
+                let of_open = |it: &&Line| it.place == place;
                 let open = model.open.as_ref();
                 if let Some(it) = open.and_then(|open| open.lines.iter().find(of_open)) {
                     lines.extend(said(model, it, columns));

@@ -28,7 +28,7 @@ struct Asking {
     asked: bool,
     /// It has changed since, or was not answered.
     again: bool,
-    /// It was answered once.
+    /// It was answered once, or will not be.
     known: bool,
 }
 
@@ -75,6 +75,7 @@ impl Looks {
         if let Some(asking) = self.of(look) {
             asking.asked = false;
             asking.again = false;
+            asking.known = true;
         }
     }
 
@@ -92,7 +93,7 @@ impl Looks {
         }
     }
 
-    /// Each was answered at least once.
+    /// Each was answered at least once, or will not be.
     pub(super) fn are_known(&self) -> bool {
         self.0.iter().all(|asking| asking.known)
     }

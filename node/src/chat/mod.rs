@@ -6,6 +6,7 @@
 //! * `model`, `update`, `act`: what the chat knows; what happens to it, and what follows; what keys and lines do.
 //! * `command`, `editor`, `looks`, `traffic`: the commands that are typed, the line in which one writes, what is being
 //!   asked for, and what moves at the link.
+//! * `open`, `lines`: the lines of the open conversation, and what is asked, shown and told of them.
 //! * `safe`: what somebody else wrote, made fit for a terminal: all that is shown goes through it.
 //! * `words`, `pages`: what things are called for somebody who knows nothing of mixnets.
 //! * `screen`, `linear`: the two views, of cells and of lines.
@@ -16,8 +17,10 @@ mod command;
 mod daemon;
 mod editor;
 mod linear;
+mod lines;
 mod looks;
 mod model;
+mod open;
 mod pages;
 mod run;
 mod safe;

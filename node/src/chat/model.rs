@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::editor::Editor;
 use super::looks::Looks;
+pub(super) use super::open::{Below, Open};
 use super::safe::Safe;
 use super::traffic::Meter;
 use crate::control::protocol::{
@@ -27,7 +28,10 @@ pub(super) const MOST_PENDING: usize = 100;
 
 /// Something that was said.
 pub(super) struct Line {
+    /// The daemon's.
     pub(super) number: u64,
+    /// Where it stands among those that are here; see [`Open`].
+    pub(super) place: u64,
     /// The message's id.
     pub(super) message: String,
     pub(super) own: bool,
@@ -37,6 +41,13 @@ pub(super) struct Line {
     pub(super) gap_before: u64,
     pub(super) expires: Option<Time>,
     pub(super) hindrance: Option<Safe>,
+}
+
+impl Line {
+    /// It came, and was not read.
+    pub(super) fn is_new(&self) -> bool {
+        !self.own && self.state == State::Unread
+    }
 }
 
 /// A part of a conversation.
@@ -75,27 +86,6 @@ impl Person {
     }
 }
 
-/// The conversation that is open.
-pub(super) struct Open {
-    pub(super) contact: String,
-    pub(super) lines: Vec<Line>,
-    /// The daemon has earlier ones.
-    pub(super) earlier: bool,
-    pub(super) asked_earlier: bool,
-    /// They have come for the first time.
-    pub(super) loaded: bool,
-    /// Rows from the end.
-    pub(super) scroll: usize,
-    /// What stays where it is when more comes below, while it is read further up.
-    pub(super) stays: Option<Below>,
-    /// The first one that was new when it was opened, or came while it was not looked at.
-    pub(super) first_new: Option<u64>,
-    /// Up to which it was said that they are read.
-    pub(super) read: Option<u64>,
-    /// Up to which they were told in the linear mode.
-    pub(super) told: Option<u64>,
-}
-
 /// A text that the daemon has not taken yet.
 pub(super) struct Pending {
     pub(super) contact: String,
@@ -107,6 +97,16 @@ pub(super) struct Pending {
     pub(super) asked: bool,
     /// What keeps it, and when it is tried again.
     pub(super) waits: Option<(Safe, Time)>,
+}
+
+/// What was written, and is not done: it can be taken into the line again.
+pub(super) struct Returned {
+    /// Whose conversation it is for; a command is for none.
+    pub(super) contact: Option<String>,
+    /// As it is typed.
+    pub(super) line: Zeroizing<String>,
+    pub(super) shown: Safe,
+    pub(super) why: Safe,
 }
 
 /// A text that was taken in this run.
@@ -271,6 +271,10 @@ pub(super) enum News {
     Expired {
         message: String,
     },
+    /// A text that was not read is deleted, because its time is over.
+    Vanished {
+        message: String,
+    },
     Delivered {
         message: String,
         read: bool,
@@ -343,17 +347,8 @@ pub(super) enum Effect {
 pub(super) enum Told {
     Words(Safe),
     Page(Page),
-    /// A line of the open conversation.
+    /// The line at this place of the open conversation.
     Line(u64),
-}
-
-/// The end of what is shown of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Below {
-    /// The last line of which something is shown.
-    pub(super) line: u64,
-    /// Rows of it that are not.
-    pub(super) rows: usize,
 }
 
 /// What was seen of it when it was shown.
@@ -396,6 +391,14 @@ pub(super) struct Model {
     /// What is written, for each contact; of nobody while nobody is written to.
     pub(super) editors: BTreeMap<Option<String>, Editor>,
     pub(super) pending: VecDeque<Pending>,
+    /// What the daemon refused while there was something else in the line, in order.
+    pub(super) returned: VecDeque<Returned>,
+    /// Files that are being handed over.
+    pub(super) handing: usize,
+    /// How often a key was pressed, something pasted or a line typed; and a conversation opened.
+    pub(super) acts: u64,
+    /// Of when an invitation was accepted last.
+    pub(super) accepting: Option<u64>,
     /// Who has come by an invitation, and is not known yet.
     pub(super) met: Vec<String>,
     /// When it is looked again who there is.
@@ -439,6 +442,10 @@ impl Model {
             wanted,
             editors: BTreeMap::new(),
             pending: VecDeque::new(),
+            returned: VecDeque::new(),
+            handing: 0,
+            acts: 0,
+            accepting: None,
             met: Vec::new(),
             people_until: Time::default(),
             again: Vec::new(),
@@ -500,6 +507,24 @@ impl Model {
         self.editors.get(&self.open_key())
     }
 
+    /// There is something that was written, and is not sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        let written = self.editors.values().any(|it| !it.text().trim().is_empty());
+        written || !self.pending.is_empty() || !self.returned.is_empty()
+    }
+
+    /// Files that are not at the daemon yet.
+    pub(super) fn files_to_hand_over(&self) -> usize {
+        let waits = |it: &&Ask| matches!(it, Ask::SendFile { .. });
+        self.handing + self.again.iter().filter(waits).count()
+    }
+
+    /// The first of what was refused that belongs into the line of that conversation.
+    pub(super) fn returned_to(&self, of: &Option<String>) -> Option<usize> {
+        let belongs = |it: &Returned| it.contact.is_none() || it.contact == *of;
+        self.returned.iter().position(belongs)
+    }
+
     /// The first part of the confirmation's question.
     pub(super) fn question(&self) -> Option<String> {
         let question = match self.confirm.as_ref()? {
@@ -511,8 +536,11 @@ impl Model {
                 "Delete all that was said with {} on this machine?",
                 &*self.name(key)
             ),
-            Confirm::Quit => {
+            Confirm::Quit if self.has_unsent() => {
                 "There is text that was not sent, and goes with the chat. Quit?".to_owned()
+            }
+            Confirm::Quit => {
+                "A file is still being handed to the daemon, and may not be sent. Quit?".to_owned()
             }
         };
         Some(question)

@@ -10,8 +10,8 @@ use crate::control::protocol::OwnInvitation;
 use crate::qr;
 
 /// The keys of the screen.
-const KEYS: [(&str, &str); 17] = [
-    ("F1 or ?", "this page"),
+const KEYS: [(&str, &str); 18] = [
+    ("F1, or ? among the people", "this page"),
     (
         "Tab",
         "from the people to the line in which you write, and back",
@@ -20,7 +20,14 @@ const KEYS: [(&str, &str); 17] = [
         "Up, Down, Home, End",
         "choose among the people; in a conversation or a page, scroll",
     ),
-    ("Enter", "open who is chosen; send what is in the line"),
+    (
+        "Enter",
+        "among the people, open who is chosen; else send what is in the line",
+    ),
+    (
+        "Up in the empty line",
+        "take what was refused into it again, if there is some",
+    ),
     ("Alt+Enter, Ctrl+J", "a new line within what you write"),
     ("PgUp, PgDn", "scroll"),
     ("Esc", "close a page; go to the people"),
@@ -299,6 +306,11 @@ fn state(model: &Model) -> Vec<String> {
             "Not taken by the daemon yet, to {}: {why}",
             &*model.name(&pending.contact)
         ));
+    }
+    for returned in &model.returned {
+        let to = returned.contact.as_ref();
+        let to = to.map_or_else(String::new, |key| format!(", to {}", &*model.name(key)));
+        lines.push(format!("Refused{to}: {}", &*returned.why));
     }
     let Some(status) = &model.status else {
         return lines;

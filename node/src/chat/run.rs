@@ -278,7 +278,7 @@ fn ended(model: &Model) -> Result<(), Failure> {
         0 => Err(Failure::unreachable(anyhow!("the daemon is not there"))),
         left => Err(Failure::other(
             Exit::Uncertain,
-            anyhow!("standard input ended, and {left} texts were not taken by the daemon"),
+            anyhow!("standard input ended, and {left} texts or files were not taken by the daemon"),
         )),
     }
 }

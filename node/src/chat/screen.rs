@@ -10,7 +10,9 @@ use ratatui::style::{Color, Modifier, Style};
 use shoal_proto::Time;
 use zeroize::Zeroizing;
 
-use super::model::{Below, Connection, Focus, Line, Model, Open, Pending, Person, Seen, State};
+use super::model::{
+    Below, Connection, Focus, Line, Model, Open, Pending, Person, Returned, Seen, State,
+};
 use super::pages::{self, Room};
 use super::safe::{Safe, glyphs, width, wrapped};
 use super::words;
@@ -26,6 +28,8 @@ const PEOPLE: u16 = 26;
 /// Most rows of what is being written, and of what is said.
 const MOST_WRITTEN: usize = 5;
 const MOST_SAID: usize = 3;
+/// What a question takes.
+const ANSWERS: &str = "y: yes, any other key: no.";
 /// What stands before what is written.
 const PROMPT: &str = "> ";
 /// What stands before each row of a text.
@@ -290,14 +294,25 @@ fn cut(text: &str, columns: usize) -> Vec<Zeroizing<String>> {
 
 /// A question, or what there is to say.
 fn said(model: &Model, columns: usize, most: usize) -> Vec<String> {
-    let question = model
-        .question()
-        .map(|it| format!("{it} y: yes, any other key: no."));
-    let words = question.or_else(|| model.notice.as_ref().map(|it| it.to_string()));
-    let Some(words) = words else {
-        return Vec::new();
-    };
-    let words = Safe::line(&words);
+    if let Some(question) = model.question() {
+        let whole = rows_of_words(&format!("{question} {ANSWERS}"), columns, usize::MAX);
+        if whole.len() <= most {
+            return whole;
+        }
+        // What can be answered is seen in any case.
+        let answers = rows_of_words(ANSWERS, columns, most);
+        let room = most.saturating_sub(answers.len());
+        let mut rows = rows_of_words(&question, columns, room);
+        rows.extend(answers);
+        return rows;
+    }
+    let notice = model.notice.as_ref();
+    notice.map_or_else(Vec::new, |words| rows_of_words(words, columns, most))
+}
+
+/// So many rows at most, of which the last one tells if there would be more.
+fn rows_of_words(words: &str, columns: usize, most: usize) -> Vec<String> {
+    let words = Safe::line(words);
     let rows = wrapped(&words, columns);
     let mut rows: Vec<String> = rows.into_iter().map(str::to_owned).collect();
     if rows.len() > most {
@@ -324,21 +339,35 @@ fn between(model: &Model, canvas: &mut Canvas<'_>, y: u16, columns: u16) {
         Kind::Faint,
     );
     let Some(key) = model.open_key() else { return };
-    let mut words = match &model.status {
-        Some(it) => format!(" {} to their mailbox", words::about(it.expected_stored_ms)),
-        None => " waiting for the daemon".to_owned(),
+    let name = model.name(&key);
+    let standing = model.person(&key).map_or("not known", |it| it.standing());
+    let (long, short) = match &model.status {
+        Some(it) => (
+            format!("{} to their mailbox", words::about(it.expected_stored_ms)),
+            words::about_short(it.expected_stored_ms),
+        ),
+        None => ("waiting for the daemon".to_owned(), "no daemon".to_owned()),
     };
-    if let Some(life) = model.life_of(&key) {
-        words.push_str(&format!(", vanishes after {}", words::life(life)));
-    }
-    if let Some(person) = model.person(&key) {
-        words.push_str(&format!(
-            "; {}; you write to {} ",
-            person.standing(),
-            &*person.name
-        ));
-    }
-    canvas.put((2, y), columns.saturating_sub(4), &words, Kind::Faint);
+    let life = model
+        .life_of(&key)
+        .map(|life| format!("vanishes after {}", words::life(life)));
+    let (comma, life) = (life.as_ref().map_or("", |_| ", "), life.unwrap_or_default());
+    // A name comes last, and what is before it gives way.
+    let room = columns.saturating_sub(4);
+    let all = [
+        format!(" {long}{comma}{life}; {standing}; you write to {} ", &*name),
+        format!(" {short}{comma}{life}; {standing}; to {} ", &*name),
+        format!(
+            " {life}{}{standing}; to {} ",
+            comma.replace(',', ";"),
+            &*name
+        ),
+        format!(" {standing}; to {} ", &*name),
+    ];
+    let fits = |it: &&String| width(it) <= usize::from(room);
+    let to = format!(" to {} ", &*name);
+    let words = all.iter().find(fits).unwrap_or(&to);
+    canvas.put((2, y), room, words, Kind::Faint);
 }
 
 fn body(model: &Model, now: Time, canvas: &mut Canvas<'_>, area: Rect) -> Seen {
@@ -480,15 +509,20 @@ fn conversation(
     // From the end on, and no further than is seen.
     let mut rows: Vec<Row<'_>> = Vec::new();
     let pending = model.pending.iter().filter(|it| it.contact == open.contact);
+    let returned = model.returned.iter();
+    let returned = returned.filter(|it| it.contact.as_ref().is_none_or(|it| *it == open.contact));
     let mut whole = true;
     for pending in pending.rev() {
         rows.extend(rows_of_pending(pending, columns).into_iter().rev());
     }
+    for returned in returned.rev() {
+        rows.extend(rows_of_returned(returned, columns).into_iter().rev());
+    }
     let mut starts: Vec<(usize, u64)> = Vec::new();
     for line in open.lines.iter().rev() {
         // It may be gone: then what was before it stays.
-        if let Some(below) = stays.take_if(|below| below.line >= line.number) {
-            let rest = if below.line == line.number {
+        if let Some(below) = stays.take_if(|below| below.line >= line.place) {
+            let rest = if below.line == line.place {
                 below.rows
             } else {
                 0
@@ -499,7 +533,7 @@ fn conversation(
             whole = false;
             break;
         }
-        starts.push((rows.len(), line.number));
+        starts.push((rows.len(), line.place));
         rows.extend(rows_of(model, open, line, now, columns).into_iter().rev());
     }
     if open.loaded && rows.is_empty() {
@@ -571,7 +605,7 @@ fn rows_of<'a>(
     columns: usize,
 ) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
-    if open.first_new == Some(line.number) {
+    if open.first_new == Some(line.place) {
         rows.extend(head("──── new ────", Kind::Strong, columns));
     }
     if line.gap_before > 0 {
@@ -637,5 +671,15 @@ fn rows_of_pending(pending: &Pending, columns: usize) -> Vec<Row<'_>> {
     };
     let mut rows = head(&words, Kind::Own, columns);
     rows.extend(text_rows(&pending.shown, columns));
+    rows
+}
+
+fn rows_of_returned(returned: &Returned, columns: usize) -> Vec<Row<'_>> {
+    let words = format!(
+        "> you: not taken: {} (Up in the empty line takes it back)",
+        &*returned.why
+    );
+    let mut rows = head(&words, Kind::Alarm, columns);
+    rows.extend(text_rows(&returned.shown, columns));
     rows
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod lines;
 mod picture;
+mod typing;
 
 use proptest::prelude::*;
 use ratatui::backend::{CrosstermBackend, TestBackend};
@@ -43,6 +45,7 @@ fn contact(key: &str, label: &str) -> Contact {
 fn line(number: u64, own: bool, text: &str, state: State) -> Line {
     Line {
         number,
+        place: number,
         message: format!("m{number}"),
         own,
         text: Safe::text(text),
@@ -64,6 +67,10 @@ struct Play {
     unread: Vec<(String, u64)>,
     /// The open conversation's lines, made anew for each answer.
     lines: Vec<(u64, bool, String, State)>,
+    /// It keeps nothing that was read.
+    forgets: bool,
+    /// Since when it runs: other texts have the same numbers.
+    run: u64,
     /// What changes something, as it was asked.
     done: Vec<Ask>,
 }
@@ -88,6 +95,8 @@ impl Play {
             ],
             unread: Vec::new(),
             lines: Vec::new(),
+            forgets: false,
+            run: 0,
             done: Vec::new(),
         };
         play.input(Input::Up);
@@ -118,7 +127,14 @@ impl Play {
                 Ask::Invitations => Reply::Invitations(Vec::new()),
                 Ask::Files => Reply::Files(Vec::new()),
                 Ask::Lines { before, .. } => {
-                    let made = |it: &(u64, bool, String, State)| line(it.0, it.1, &it.2, it.3);
+                    let run = self.run;
+                    let made = |it: &(u64, bool, String, State)| {
+                        let mut line = line(it.0, it.1, &it.2, it.3);
+                        if run > 0 {
+                            line.message.push_str(&format!("-{run}"));
+                        }
+                        line
+                    };
                     let most = 50;
                     let all = self
                         .lines
@@ -130,6 +146,12 @@ impl Play {
                         lines: all.into_iter().skip(skip).collect(),
                         earlier: skip > 0,
                     })
+                }
+                Ask::Read { up_to, .. } if self.forgets => {
+                    self.done.push(Ask::clone(&ask));
+                    self.lines.retain(|it| it.1 || it.0 > *up_to);
+                    self.unread.clear();
+                    Reply::Done
                 }
                 _ => {
                     self.done.push(Ask::clone(&ask));
@@ -322,10 +344,12 @@ fn nothing_that_is_written_is_lost_when_the_daemon_goes() {
     play.answer(again, Ok(accepted()));
     let second = play.one();
     assert_eq!(key(&second).1, "second");
-    // What can't be sent is in the line again, before what is there.
+    // What can't be sent stays beside what is in the line.
     play.answer(second, Err(refused("it is blocked")));
-    assert_eq!(play.model.written().unwrap().text(), "second\na draft");
-    assert!(play.shown(80, 24).contains("Not done: it is blocked"));
+    assert_eq!(play.model.written().unwrap().text(), "a draft");
+    let shown = play.shown(80, 24);
+    assert!(shown.contains("Not done: it is blocked"), "{shown}");
+    assert!(shown.contains("> you: not taken: it is blocked"), "{shown}");
     // And the chat does not end without a word.
     play.key(Key::Ctrl('c'));
     assert!(
@@ -343,70 +367,18 @@ fn drafts_stay_with_whom_they_are_for() {
     let mut play = Play::new(false);
     play.open_bob();
     play.keys("for Bob");
-    // By the list, with the line as it is.
     play.key(Key::Tab);
     play.key(Key::Down);
     play.key(Key::Enter);
-    assert!(play.done.is_empty(), "nothing is sent");
+    assert!(play.done.is_empty(), "who chooses sends nothing");
     assert_eq!(play.model.open_key().as_deref(), Some("carolskey12"));
     assert!(play.model.written().is_none_or(|it| it.is_empty()));
     play.typed("for Carol");
     assert!(matches!(play.one(), Ask::Send { contact, .. } if contact == "carolskey12"));
-    play.model.open("bobskey1234");
+    play.key(Key::Tab);
+    play.key(Key::Up);
+    play.key(Key::Enter);
     assert_eq!(play.model.written().unwrap().text(), "for Bob");
-}
-
-#[test]
-fn a_refused_text_that_looks_like_a_command_is_none_when_it_comes_back() {
-    let mut play = Play::new(false);
-    play.open_bob();
-    play.typed("//quit");
-    let send = play.one();
-    assert!(matches!(&send, Ask::Send { text, .. } if **text == "/quit"));
-    play.answer(send, Err(refused("it is blocked")));
-    assert_eq!(play.model.written().unwrap().text(), "//quit");
-}
-
-#[test]
-fn who_is_accepted_takes_nothing_of_what_is_being_written() {
-    let mut play = Play::new(false);
-    play.open_bob();
-    play.typed("/accept shoal:abc Dora");
-    let accept = play.one();
-    play.keys("half a sen");
-    play.contacts.push(contact("dorask12345", "Dora"));
-    let dora = contact("dorask12345", "Dora");
-    play.answer(accept.clone(), Ok(Reply::Contact(dora.clone())));
-    assert_eq!(play.model.open_key().as_deref(), Some("bobskey1234"));
-    assert!(play.shown(80, 24).contains("/open Dora"));
-    // With nothing written it is opened.
-    play.key(Key::Ctrl('u'));
-    play.answer(accept, Ok(Reply::Contact(dora)));
-    assert_eq!(play.model.open_key().as_deref(), Some("dorask12345"));
-}
-
-/// With `messages.history = 0` the daemon deletes what was read: it stays in sight until one goes elsewhere.
-#[test]
-fn what_is_read_stays_in_sight_where_nothing_is_kept() {
-    let mut play = Play::new(false);
-    play.lines = vec![(7, false, "a secret".to_owned(), State::Unread)];
-    play.open_bob();
-    assert!(play.shown(80, 24).contains("a secret"));
-    let read = play.one();
-    play.lines.clear();
-    play.answer(read, Ok(Reply::Done));
-    assert!(play.shown(80, 24).contains("a secret"));
-    play.lines = vec![(8, false, "another".to_owned(), State::Unread)];
-    play.input(Input::News(News::Messages));
-    let shown = play.shown(80, 24);
-    assert!(
-        shown.contains("a secret") && shown.contains("another"),
-        "{shown}"
-    );
-    play.typed("/open Carol");
-    play.lines.clear();
-    play.open_bob();
-    assert!(!play.shown(80, 24).contains("a secret"));
 }
 
 #[test]
@@ -508,7 +480,9 @@ fn what_comes_moves_nothing_that_is_read() {
     play.shown(60, 24);
     let stays = play.model.open.as_ref().unwrap().stays.unwrap();
     play.lines.retain(|it| it.0 != stays.line);
-    play.input(Input::News(News::Messages));
+    play.input(Input::News(News::Vanished {
+        message: format!("m{}", stays.line),
+    }));
     let now = play.model.open.as_ref().unwrap();
     assert!(now.lines.iter().all(|it| it.number != stays.line));
     play.shown(60, 24);

@@ -6,11 +6,11 @@ use zeroize::Zeroizing;
 use super::editor::Editor;
 use super::looks::Look;
 use super::model::{
-    Ask, Connection, Effect, Focus, Glance, Input, Line, Lines, MOST_LINES, MOST_SENT, Model, News,
-    Open, Page, Pending, Reply, Seen, State, Taken, Told, Trouble, TroubleKind,
+    Ask, Connection, Effect, Glance, Input, MOST_SENT, Model, News, Page, Pending, Reply, Returned,
+    State, Taken, Told, Trouble, TroubleKind,
 };
 use super::safe::{Safe, width, wrapped};
-use super::words;
+use super::{command, words};
 use crate::control::protocol::{Contact, FileState, FileStatus, Status};
 
 /// When a text is tried again that the daemon could not take.
@@ -18,14 +18,15 @@ const SOON: Span = Span::from_secs(2);
 const LATER: Span = Span::from_secs(5);
 /// How often it is looked who there is.
 const PEOPLE: Span = Span::from_secs(10);
-/// Lines of a conversation that are told when it is opened in the linear mode.
-const FIRST_TOLD: usize = 10;
 /// Columns of a text's beginning by which it is named.
 const BEGINS: usize = 24;
 
 impl Model {
     /// Something happened.
     pub(super) fn handle_input(&mut self, now: Time, input: Input) {
+        if let Input::Key(_) | Input::Pasted(_) | Input::Line(_) = &input {
+            self.acts += 1;
+        }
         match input {
             Input::Key(key) => self.key(key),
             Input::Pasted(text) => self.pasted(&text),
@@ -48,7 +49,7 @@ impl Model {
     }
 
     /// Tells once of what comes again and again.
-    fn complain(&mut self, words: &str) {
+    pub(super) fn complain(&mut self, words: &str) {
         let words = Safe::line(words);
         if self.complaint.as_deref() != Some(&*words) {
             self.say(&format!(
@@ -67,6 +68,11 @@ impl Model {
     }
 
     pub(super) fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::SendFile { .. } => self.handing += 1,
+            Ask::Accept { .. } => self.accepting = Some(self.acts),
+            _ => {}
+        }
         self.effects.push_back(Effect::Ask(Box::new(ask)));
     }
 
@@ -105,8 +111,7 @@ impl Model {
         self.looks.forget();
         self.meter.forget();
         if let Some(open) = &mut self.open {
-            open.read = None;
-            open.asked_earlier = false;
+            open.came_back();
         }
         if was_down {
             self.say("The daemon is there again.");
@@ -147,10 +152,7 @@ impl Model {
                 self.want(look);
             }
         }
-        if let Some(open) = &mut self.open {
-            open.lines
-                .retain(|line| line.expires.is_none_or(|at| at > now));
-        }
+        self.tick_lines(now);
         for pending in &mut self.pending {
             if pending.waits.as_ref().is_some_and(|(_, at)| *at <= now) {
                 pending.waits = None;
@@ -196,7 +198,14 @@ impl Model {
                 }
                 self.messages();
             }
+            News::Vanished { message } => {
+                if let Some(open) = &mut self.open {
+                    open.remove(|line| line.message == message);
+                }
+                self.messages();
+            }
             News::Stored { message, after_ms } => {
+                self.became(&message, State::Stored);
                 let after = after_ms.map_or_else(String::new, |ms| {
                     format!(", {} after you wrote it", words::about(ms))
                 });
@@ -206,13 +215,19 @@ impl Model {
                 self.mention_text(&message, &format!("not stored yet: {reason}"));
             }
             News::Expired { message } => {
+                self.became(&message, State::Expired);
                 self.mention_text(
                     &message,
                     "expired: it did not reach the mailbox in its time",
                 );
             }
             News::Delivered { message, read } => {
-                self.mention_text(&message, if read { "read" } else { "delivered" });
+                let (state, how) = match read {
+                    true => (State::Read, "read"),
+                    false => (State::Delivered, "delivered"),
+                };
+                self.became(&message, state);
+                self.mention_text(&message, how);
             }
             News::Met { contact } => {
                 self.met.push(contact);
@@ -272,6 +287,13 @@ impl Model {
         }
     }
 
+    /// An own text of the open conversation is so far, also if the daemon keeps it no more.
+    fn became(&mut self, message: &str, state: State) {
+        if let Some(open) = &mut self.open {
+            open.became(message, state);
+        }
+    }
+
     /// A text that was taken in this run is further than before.
     fn mention_text(&mut self, message: &str, how: &str) {
         self.messages();
@@ -316,6 +338,9 @@ impl Model {
 
     fn answer(&mut self, now: Time, ask: Ask, answer: Result<Reply, Trouble>) {
         let look = look_of(&ask);
+        if let Ask::SendFile { .. } = ask {
+            self.handing = self.handing.saturating_sub(1);
+        }
         let reply = match answer {
             Ok(reply) => reply,
             Err(trouble) => {
@@ -374,21 +399,17 @@ impl Model {
                 let key = contact.key.clone();
                 self.put(contact);
                 self.looks_of_people();
-                // What is being written is for whom it was begun.
-                let stays = self.open.is_some() && !self.nothing_written();
-                if !stays {
-                    self.open(&key);
-                }
                 let name = self.name(&key);
-                let how = if stays {
-                    format!(": /open {}", &*name)
+                // Whoever types on, or opened somebody else, goes on with that.
+                if self.accepting == Some(self.acts) {
+                    self.open(&key);
+                    self.say(&format!(
+                        "Accepted: you can write to {} now. /number has what to compare.",
+                        &*name
+                    ));
                 } else {
-                    String::new()
-                };
-                self.say(&format!(
-                    "Accepted: you can write to {} now{how}. /number has what to compare.",
-                    &*name
-                ));
+                    self.say(&format!("Accepted: /open {}", &*name));
+                }
             }
             (_, Reply::Contact(contact)) => {
                 let key = contact.key.clone();
@@ -434,8 +455,7 @@ impl Model {
             }
             Ask::Forget(key) => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.contact == *key) {
-                    open.lines.clear();
-                    open.earlier = false;
+                    open.clear();
                 }
                 self.messages();
                 self.say("Deleted, but for what is on its way and what was not read.");
@@ -460,15 +480,11 @@ impl Model {
             Ask::Send { key, .. } => self.not_taken(now, &key, trouble),
             // It is said again when the daemon is there, or something else comes.
             Ask::Read { .. } => {}
-            Ask::Lines { .. } => {
-                if let Some(open) = &mut self.open {
-                    open.asked_earlier = false;
-                }
-            }
+            Ask::Lines { contact, .. } => self.no_earlier(&contact, trouble),
             // What was written by hand is not lost.
             Ask::Accept { link, label } => {
-                let line = format!("/accept {} {label}", &*link);
-                self.give_back(None, &line, &trouble.words);
+                let line = Zeroizing::new(format!("/accept {} {label}", &*link));
+                self.give_back(None, line.trim_end(), &trouble.words);
             }
             Ask::SendFile { .. } if trouble.kind == TroubleKind::Gone => {
                 self.again.push(ask);
@@ -487,11 +503,6 @@ impl Model {
             TroubleKind::Busy => LATER,
             TroubleKind::Refused => {
                 if let Some(Pending { contact, text, .. }) = self.pending.remove(at) {
-                    // As it would be typed again: it is no command.
-                    let text = match text.starts_with('/') {
-                        true => Zeroizing::new(format!("/{}", *text)),
-                        false => text,
-                    };
                     self.give_back(Some(contact), &text, &trouble.words);
                 }
                 self.hand_over();
@@ -513,7 +524,7 @@ impl Model {
         }
     }
 
-    /// What was written can't be done: it is in the line again.
+    /// What was written can't be done: it is in the line again if that is empty, and else stays beside it.
     fn give_back(&mut self, contact: Option<String>, text: &str, why: &str) {
         match self.linear {
             true => {
@@ -524,14 +535,49 @@ impl Model {
                 }
             }
             false => {
-                let key = contact.or_else(|| self.open_key());
-                let editor = self.editors.entry(key);
-                editor.or_insert_with(Editor::for_text).give_back(text);
-                self.say(&format!(
-                    "Not done: {why}. What you wrote is in the line again."
-                ));
+                let line = match contact {
+                    Some(_) => command::as_typed(text),
+                    None => Zeroizing::new(text.to_owned()),
+                };
+                self.returned.push_back(Returned {
+                    contact: contact.clone(),
+                    line,
+                    shown: Safe::text(text),
+                    why: Safe::line(why),
+                });
+                let of = contact.or_else(|| self.open_key());
+                let is_first = self.returned_to(&of) == Some(self.returned.len() - 1);
+                let is_back = is_first && self.take_back(&of);
+                let words = match (of == self.open_key(), of) {
+                    (true, _) if is_back => "What you wrote is in the line again.".to_owned(),
+                    (false, Some(key)) => {
+                        format!("What you wrote is kept: /open {}", &*self.name(&key))
+                    }
+                    _ => "What you wrote is kept: Up in the empty line takes it back.".to_owned(),
+                };
+                self.say(&format!("Not done: {why}. {words}"));
             }
         }
+    }
+
+    /// Takes what was refused first into the line of that conversation, if that is empty. Whether there was some.
+    pub(super) fn take_back(&mut self, of: &Option<String>) -> bool {
+        let editor = self.editors.entry(of.clone());
+        if !editor.or_insert_with(Editor::for_text).is_empty() {
+            return false;
+        }
+        let Some(at) = self.returned_to(of) else {
+            return false;
+        };
+        let Some(returned) = self.returned.remove(at) else {
+            return false;
+        };
+        let editor = self.editors.get_mut(of);
+        let is_back = editor.is_some_and(|editor| editor.set(&returned.line).is_ok());
+        if !is_back {
+            self.returned.insert(at, returned);
+        }
+        is_back
     }
 
     fn accepted(&mut self, key: &str, message: String, expected_ms: u64) {
@@ -617,147 +663,9 @@ impl Model {
         self.arrange();
     }
 
-    /// Opens a conversation.
-    pub(super) fn open(&mut self, key: &str) {
-        self.page = None;
-        self.selected = Some(key.to_owned());
-        self.focus = Focus::Text;
-        if self.open_key().as_deref() == Some(key) {
-            return;
-        }
-        // What was written while nobody was open is for whoever is opened.
-        let loose = self.editors.remove(&None);
-        self.open = Some(Open {
-            contact: key.to_owned(),
-            lines: Vec::new(),
-            earlier: false,
-            asked_earlier: false,
-            loaded: false,
-            scroll: 0,
-            stays: None,
-            first_new: None,
-            read: None,
-            told: None,
-        });
-        if let Some(loose) = loose.filter(|it| !it.is_empty()) {
-            self.editor().give_back(loose.text());
-        }
-        self.want(Look::Lines);
-    }
-
-    pub(super) fn close(&mut self) {
-        self.open = None;
-        self.focus = Focus::People;
-    }
-
-    /// Lines of a conversation have come.
-    fn page_of(&mut self, contact: &str, before: Option<u64>, page: Lines) {
-        let linear = self.linear;
-        let Some(open) = self.open.as_mut().filter(|open| open.contact == contact) else {
-            return;
-        };
-        match before {
-            Some(before) => {
-                open.asked_earlier = false;
-                if open.lines.first().is_none_or(|it| it.number != before) {
-                    return; // Others have come or gone meanwhile: it is asked again.
-                }
-                let earlier = page.lines.iter().map(|it| it.number);
-                let told: Vec<_> = earlier.filter(|it| *it < before).collect();
-                open.lines
-                    .splice(0..0, page.lines.into_iter().filter(|it| it.number < before));
-                open.earlier = page.earlier;
-                if linear {
-                    self.told.extend(told.into_iter().map(Told::Line));
-                }
-                return;
-            }
-            None => merge(open, page),
-        }
-        let new = |line: &&Line| !line.own && line.state == State::Unread;
-        if open.first_new.is_none() {
-            open.first_new = open.lines.iter().find(new).map(|it| it.number);
-        }
-        let first = !std::mem::replace(&mut open.loaded, true);
-        if linear {
-            self.tell_lines(first);
-        }
-    }
-
-    /// Tells what has come since lines were told last; of own ones only when a conversation is opened.
-    fn tell_lines(&mut self, first: bool) {
-        let Some(open) = &mut self.open else { return };
-        let fresh = open.lines.iter().filter(|it| Some(it.number) > open.told);
-        let fresh: Vec<(u64, bool)> = fresh.map(|it| (it.number, it.own)).collect();
-        let new = open
-            .lines
-            .iter()
-            .filter(|it| !it.own && it.state == State::Unread)
-            .count();
-        let skip = match first {
-            true => fresh.len().saturating_sub(FIRST_TOLD.max(new)),
-            false => 0,
-        };
-        let earlier = skip > 0 || open.earlier;
-        if let Some((last, _)) = fresh.last() {
-            open.told = Some(*last);
-        }
-        if first {
-            let name = self.name(&self.open_key().unwrap_or_default());
-            let standing = self
-                .open_key()
-                .and_then(|key| self.person(&key).map(|it| it.standing()));
-            self.mention(&format!(
-                "Conversation with {} ({}).{}",
-                &*name,
-                standing.unwrap_or("not known"),
-                if earlier {
-                    " /more tells earlier texts."
-                } else {
-                    ""
-                }
-            ));
-            if fresh.is_empty() {
-                self.mention("Nothing was said yet. Type a line to send it.");
-            }
-        }
-        let told = fresh.into_iter().skip(skip);
-        let told = told.filter(|(_, own)| first || !own);
-        self.told.extend(told.map(|(number, _)| Told::Line(number)));
-        if first
-            && skip > 0
-            && let Some(open) = &mut self.open
-        {
-            // Those that were left out are told by /more.
-            open.lines.drain(..skip);
-            open.earlier = true;
-        }
-    }
-
-    /// Asks for lines before those that are here.
-    pub(super) fn ask_earlier(&mut self) -> bool {
-        let up = self.is_up();
-        let Some(open) = &mut self.open else {
-            return false;
-        };
-        let Some(first) = open.lines.first() else {
-            return false;
-        };
-        if !up || !open.earlier || open.asked_earlier || open.lines.len() >= MOST_LINES {
-            return false;
-        }
-        open.asked_earlier = true;
-        let ask = Ask::Lines {
-            contact: open.contact.clone(),
-            before: Some(first.number),
-        };
-        self.ask(ask);
-        true
-    }
-
-    /// Texts that the daemon has not taken.
+    /// Texts and files that the daemon has not taken.
     pub(super) fn untaken(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.files_to_hand_over()
     }
 
     /// Something is on its way to the daemon, or will be.
@@ -768,38 +676,6 @@ impl Model {
     /// Whether a line that is typed now can be answered: all that commands tell of is known, or can't be.
     pub(super) fn takes_lines(&self) -> bool {
         self.looks.are_known() || matches!(self.connection, Connection::Down(_))
-    }
-
-    /// It was shown, and so much of it was seen.
-    pub(super) fn handle_seen(&mut self, seen: Seen) {
-        self.seen = seen;
-        if let Some((_, scroll)) = &mut self.page {
-            *scroll = (*scroll).min(seen.most_page_scroll);
-        }
-        let up = self.is_up();
-        let Some(open) = &mut self.open else { return };
-        open.scroll = seen.scroll;
-        open.stays = seen.below.filter(|_| seen.scroll > 0);
-        if seen.newest && up {
-            let unread = |it: &&Line| !it.own && it.state == State::Unread;
-            let newest = open.lines.iter().rev().find(unread).map(|it| it.number);
-            if let Some(up_to) = newest.filter(|number| Some(*number) > open.read) {
-                open.read = Some(up_to);
-                let contact = open.contact.clone();
-                self.ask(Ask::Read { contact, up_to });
-            }
-        }
-        if seen.oldest {
-            self.ask_earlier();
-        }
-    }
-
-    /// Shows something else than conversations.
-    pub(super) fn show(&mut self, page: Page) {
-        match self.linear {
-            true => self.told.push_back(Told::Page(page)),
-            false => self.page = Some((page, 0)),
-        }
     }
 }
 
@@ -814,39 +690,6 @@ fn look_of(ask: &Ask) -> Option<Look> {
         Ask::Lines { before: None, .. } => Look::Lines,
         _ => return None,
     })
-}
-
-/// Takes the latest lines up. Those before them stay if nothing is missing between: also those that the daemon does not keep
-/// once they were read, as long as the conversation is open.
-fn merge(open: &mut Open, page: Lines) {
-    let Some(first) = page.lines.first().map(|it| it.number) else {
-        open.earlier = false;
-        let unread = open.lines.iter_mut().filter(|it| it.state == State::Unread);
-        unread.for_each(|it| it.state = State::Read);
-        return;
-    };
-    let reaches = !page.earlier || open.lines.iter().any(|it| it.number >= first);
-    let was_first = open.lines.first().map(|it| it.number);
-    match reaches {
-        true => open.lines.retain(|it| it.number < first),
-        false => open.lines.clear(),
-    }
-    if open.lines.is_empty() {
-        open.earlier = page.earlier;
-    }
-    let skipped = was_first.filter(|was| *was > first);
-    let from = skipped.unwrap_or(first);
-    let before = page.lines.len();
-    let kept = page.lines.into_iter().filter(|it| it.number >= from);
-    open.lines.extend(kept);
-    if skipped.is_some() && open.lines.len() < before {
-        open.earlier = true;
-    }
-    let over = open.lines.len().saturating_sub(MOST_LINES);
-    if over > 0 {
-        open.lines.drain(..over);
-        open.earlier = true;
-    }
 }
 
 /// So much of a text that one knows which it is.

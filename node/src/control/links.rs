@@ -18,6 +18,12 @@ pub(super) const LIFE: Duration = Duration::from_secs(600);
 /// So many are good at once: the oldest gives way.
 const MOST: usize = 16;
 
+/// The time by which links end.
+#[expect(clippy::disallowed_methods, reason = "the daemon's, which a page asks")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
 /// Links that were given out and not opened.
 #[derive(Default)]
 pub(super) struct Links(Mutex<VecDeque<Given>>);
@@ -79,7 +85,7 @@ mod tests {
     #[test]
     fn a_link_is_good_once_and_not_for_long() {
         let (links, token) = (Links::default(), Token::known(TOKEN));
-        let (with, now) = ((&token, 1), Instant::now());
+        let (with, now) = ((&token, 1), now());
         let code = links.give(now).unwrap();
         let of = |code: &str| name(code).unwrap();
         assert!(links.open(now, &code, with).is_none(), "it is no name");

@@ -9,10 +9,9 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::links::LIFE;
+use super::super::links::{LIFE, now};
 use super::super::protocol::{Refusal, RefusalCode};
 use super::super::server::TcpDoor;
 use super::super::wire::{Json, no_such_method, no_such_path};
@@ -173,7 +172,7 @@ async fn enter(
 ) -> Result<Json<Entered>, Refusal> {
     let entered = door.and_then(|door| {
         let with = (&*door.token, door.address.port());
-        door.links.open(Instant::now(), &name, with)
+        door.links.open(now(), &name, with)
     });
     match entered {
         Some((hidden, proof)) => Ok(Json(Entered { hidden, proof })),
@@ -214,7 +213,7 @@ pub(super) async fn give_link(
     let door = door.ok_or_else(shut)?;
     let code = door
         .links
-        .give(Instant::now())
+        .give(now())
         .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the system has no randomness"))?;
     Ok(Json(PageLink {
         link: format!("http://{}/#{}", door.address, *code),
