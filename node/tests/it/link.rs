@@ -632,6 +632,7 @@ fn faster(place: &Place) -> NetworkParameters {
 /// Watches at the same time a client that idles, one that is used, and one that is broken. The used one's daemon has
 /// these arguments beside its directory; `used` begins what is done with it, for as long as the watch goes on, and gives
 /// when texts were sent to its contact "broken", who writes too.
+#[allow(clippy::print_stdout, reason = "what was measured is worth reading")]
 pub(crate) async fn compare(
     arguments: &[&str],
     used: impl AsyncFnOnce(&Scene, watch::Receiver<bool>) -> JoinHandle<Vec<Time>>,
@@ -691,6 +692,10 @@ pub(crate) async fn compare(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[allow(
+    clippy::async_yields_async,
+    reason = "it is begun, and then waited for"
+)]
 async fn a_link_tells_nothing_of_what_the_user_does() {
     compare(&[], async |scene, watching| {
         let [writing, reading, showing] = [

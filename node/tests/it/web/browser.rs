@@ -15,6 +15,7 @@ use crate::e2e::{LONG, Place, free_port, said, stop};
 use crate::link::{compare, text};
 
 /// Whether a browser is asked for; says what is left out if not.
+#[allow(clippy::print_stderr, reason = "what is left out is said")]
 fn demanded() -> bool {
     let demanded = std::env::var_os("SHOAL_WEB_DEMANDED").is_some();
     if !demanded {
@@ -81,6 +82,7 @@ async fn the_page_does_in_a_browser_what_its_users_do() {
 }
 
 /// Reads the moments at which somebody writes by a page, until the watch is over.
+#[allow(clippy::print_stdout, reason = "what was done is worth reading")]
 async fn moments(
     stdin: ChildStdin,
     mut lines: tokio::io::Lines<BufReader<ChildStdout>>,
@@ -108,6 +110,10 @@ async fn moments(
 
 /// The same as without a page, by somebody who types, writes, sends a file and looks at the traffic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[allow(
+    clippy::async_yields_async,
+    reason = "it is begun, and then waited for"
+)]
 async fn a_link_tells_nothing_of_an_open_page() {
     if !demanded() {
         return;
