@@ -271,46 +271,6 @@ async fn a_process_that_hung_and_goes_on_stands_by() {
     stop(world.nodes).await;
 }
 
-/// A machine that is gone says nothing: neither its process nor its system ends a connection. The server finds out by
-/// itself. `.ci/postgres` has a server that is reached by TCP with `SHOAL_POSTGRES_TCP=yes`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "wants root, nft, and a server that is reached by TCP"]
-async fn a_machine_that_is_lost_is_taken_over_from() {
-    let server = Server::new().expect("a server");
-    let ports = "SELECT string_agg(client_port::text, ',') FROM pg_stat_activity WHERE application_name = '@' \
-                 AND client_port > 0";
-    let world = World::new(server, true).await;
-    let mut first = world.start(PAIR[0]);
-    first.event("ready").await;
-    let ports = world.server.sql(ports);
-    assert!(!ports.is_empty(), "it is reached by TCP");
-    world.copy(&["store.key", "tokens.key"]);
-    let mut second = world.start(PAIR[1]);
-    second.event("not_ready").await;
-    let table = format!("shoal_{}", std::process::id());
-    let rules = format!(
-        "table inet {table} {{ chain lost {{ type filter hook output priority 0; \
-         ip daddr 127.0.0.1 tcp sport {{ {ports} }} drop; ip daddr 127.0.0.1 tcp dport {{ {ports} }} drop; }} }}"
-    );
-    let nft = |arguments: &[&str]| {
-        let status = std::process::Command::new("nft").args(arguments).status();
-        assert!(status.unwrap().success(), "{arguments:?}");
-    };
-    first.signal(Signal::STOP);
-    nft(&[&rules]);
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
-    let lost = std::time::Instant::now();
-    second.event_within("ready", PATIENCE).await;
-    println!(
-        "ready {} ms after the machine was lost",
-        lost.elapsed().as_millis()
-    );
-    nft(&["delete", "table", "inet", &table]);
-    first.signal(Signal::KILL);
-    stop(vec![second]).await;
-    stop(world.nodes).await;
-}
-
 /// Each process has an address of its own, as on two machines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_takeover_at_another_address_is_told_to_the_others() {
