@@ -673,6 +673,8 @@ pub(crate) async fn compare(
     sleep(WATCHED).await;
     let to = clock.now();
     // Before they end: who has ended leaves.
+    let open = [&idle_link, &busy_link, &broken_link].map(|link| link.is_open());
+    assert_eq!(open, [true; 3], "{}", scene.place.log("entry"));
     let [idle, busy, broken] =
         [idle_link, busy_link, broken_link].map(|link| Seen::of(&link, from, to));
     over.send(true).unwrap();

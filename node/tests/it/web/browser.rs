@@ -24,12 +24,10 @@ fn demanded() -> bool {
     demanded
 }
 
-/// A script of `tests/web` with what it imports, in this place. Of the variables that are meant for these tests it has
+/// A script of `tests/web` with what it imports, in this directory. Of the variables that are meant for these tests it has
 /// those that name folders for pictures, and no other.
-async fn script(place: &Place, name: &str) -> Command {
+async fn script(to: &Path, name: &str) -> Command {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web");
-    let to = place.file("browser");
-    std::fs::create_dir(&to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
@@ -38,14 +36,14 @@ async fn script(place: &Place, name: &str) -> Command {
     }
     let mut npm = Command::new("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    npm.current_dir(&to);
+    npm.current_dir(to);
     let output = timeout(5 * LONG, npm.output())
         .await
         .expect("it ends")
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let mut script = Command::new("node");
-    script.arg(name).current_dir(&to).kill_on_drop(true);
+    script.arg(name).current_dir(to).kill_on_drop(true);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
         script.env_remove(name);
     }
@@ -65,7 +63,8 @@ async fn the_page_does_in_a_browser_what_its_users_do() {
         return;
     }
     let place = Place::new();
-    let mut script = script(&place, "run.mjs").await;
+    let scripts = tempfile::tempdir().unwrap();
+    let mut script = script(scripts.path(), "run.mjs").await;
     let nodes = network(&place).await;
     for name in ["alice", "bob"] {
         let init = ["client", "init", "--network", "network.toml", "--dir", name];
@@ -119,8 +118,10 @@ async fn a_link_tells_nothing_of_an_open_page() {
         return;
     }
     let api = format!("127.0.0.1:{}", free_port());
+    // Before anything is watched: what npm does takes all of a small machine.
+    let scripts = tempfile::tempdir().unwrap();
+    let mut script = script(scripts.path(), "writer.mjs").await;
     compare(&["--api", &api], async |scene, watching| {
-        let mut script = script(&scene.place, "writer.mjs").await;
         let told = scene.place.json(&["web", "--dir", "busy"]).await;
         script
             .env("SHOAL_LINK", told["link"].as_str().unwrap())
