@@ -25,6 +25,8 @@ const REAL_A_SECOND = 2;
 const drafts = new Map();
 const lives = new Map();
 const sendings = new Map();
+// What is being handed over to each contact: one after the other, in the order in which it was written.
+const queues = new Map();
 let live = null;
 
 export function composer(contact, sent) {
@@ -85,14 +87,18 @@ export function composer(contact, sent) {
     text.value = '';
     fail([]);
     try {
-      const accepted = await api.send(contact, draft.text, Number(life.value), draft.key);
+      const lasting = Number(life.value);
+      const sending = (queues.get(contact) ?? Promise.resolve()).then(() => api.send(contact, draft.text, lasting, draft.key));
+      queues.set(contact, sending.catch(() => {}));
+      const accepted = await sending;
       model.expected.set(accepted.message, accepted.expected_stored_ms);
       announce(say('queued_expected', { time: duration(accepted.expected_stored_ms) }));
       sent();
     } catch (error) {
-      // It is in the line again, before what was typed meanwhile; alone, it is the same message still.
+      // It is in the line again, before what was typed meanwhile, after what failed before it; alone, it is the same message still.
       const next = drafts.get(contact);
-      drafts.set(contact, next ? { text: `${draft.text}\n${next.text}`, key: crypto.randomUUID() } : draft);
+      const both = next?.failed ? [next, draft] : [draft, next];
+      drafts.set(contact, next ? { text: both.map((it) => it.text).join('\n'), key: crypto.randomUUID(), failed: true } : { ...draft, failed: true });
       if (live?.contact === contact) live.again(refusal(error), error.gone || error.code === 'stranger');
     }
   });
