@@ -23,11 +23,11 @@ const SPARE_FRAMES: usize = 64;
 /// Nobody's flood costs another: a sender may have as many frames in line as there are places left,
 /// so one alone gets half of them and the others still find room, and workers take one frame of each
 /// sender in turn. Whoever sends more than its turn gives it waits longer. Once its frames have waited
-/// longer than [`RelayLimits::shed_after`] for a mean delay on end, its line is held to that as long as too much
+/// longer than [`RelayLimits::shed_after`](field@RelayLimits::shed_after) for a mean delay on end, its line is held to that as long as too much
 /// comes: chance picks what is dropped, as large a share as was too much during the last mean delay. So of what a sender passes on for others, all has the same chance to get through, whether it came
 /// in a burst or alone, and nothing waits until the mix is a first-in-first-out queue.
 ///
-/// Few frames wait a moment for others, [`RelayLimits::gather`] at most, because together they cost less;
+/// Few frames wait a moment for others, [`RelayLimits::gather`](field@RelayLimits::gather) at most, because together they cost less;
 /// [`due`](Self::due) says until when. Their delays run from when they came all the same.
 ///
 /// Memory: [`RelayLimits::queue`] frames of 2.6 kB.

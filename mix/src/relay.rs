@@ -118,9 +118,9 @@ impl SlowLog {
 /// [`poll_deadline`](Self::poll_deadline) or with the next input.
 ///
 /// A packet leaves at its arrival plus its delay if its replay tag is durable by then, or soon after
-/// ([`RelayLimits::log_grace`]). What misses its moment by more would leave together with all else that the disk
+/// ([`RelayLimits::log_grace`](field@RelayLimits::log_grace)). What misses its moment by more would leave together with all else that the disk
 /// was late with, in the order in which it came. So its delay is drawn anew, from when its tag is durable: with an
-/// exponential delay that says nothing of when it came. If that was longer ago than [`RelayLimits::log_patience`], it
+/// exponential delay that says nothing of when it came. If that was longer ago than [`RelayLimits::log_patience`](field@RelayLimits::log_patience), it
 /// is dropped. The longer tags take, the fewer packets are taken: of those that come while the oldest tag has waited for
 /// longer than a mean delay, only as large a share as the mean is of that wait, which chance picks. Memory: see
 /// [`RelayLimits`].

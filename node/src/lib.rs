@@ -11,7 +11,7 @@
 //! * [`control`]: the local API of the client daemon, and how a node is: HTTP on a Unix domain socket.
 //! * [`doctor`]: what keeps a node from its work, looked for from outside.
 //! * [`chat`]: the client daemon's face in a terminal, over the local API and nothing else; [`qr`] draws invitations.
-//! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine; [`bench`] measures one.
+//! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine; [`bench`](mod@bench) measures one.
 //! * `messagebox`: the client daemon as a server of message boxes, for programs of that world.
 //! * [`directory`]: nodes asked by hand what they go by, and their answers verified.
 //! * [`Exit`], [`Failure`]: how each of them ends, with the exit code.
