@@ -31,8 +31,8 @@ shoal_proto::counters! {
     pub struct MachineFigures("node") {
         /// Packets a second that all unwrap threads together could open when the node started.
         unwrappable: gauge "packets", "If queues.packets_per_second is more, what is more will be dropped: lower it, or give the node more cores.";
-        /// How long a write to the disk of the state directory took when the node started.
-        flush: gauge "microseconds", "Of packets with shorter delays many miss their moments if it is more than a few thousandths of a second: move the directory to a faster disk.";
+        /// Writes a second that the disk of the state directory took, one after the other, when the node started.
+        flushable: gauge "writes", "Of packets with shorter delays than one takes many miss their moments: if it is less than some hundreds, move the directory to a faster disk.";
         /// Memory that the machine had to give when the node started; 0 where the system does not say as Linux does.
         free: gauge "bytes", "Lower queues.packets_per_second or queues.pool_packets if it is less than they may take.";
     }

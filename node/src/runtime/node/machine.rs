@@ -45,7 +45,7 @@ pub(super) fn measure<R: CryptoRng>(
     let busy = u64::try_from(threads.get().min(cores)).unwrap_or(1);
     Ok(MachineFigures {
         unwrappable: each.saturating_mul(busy),
-        flush: flush.as_micros(),
+        flushable: 1_000_000 / flush.as_micros().max(1),
         free: available_bytes().unwrap_or_default(),
     })
 }
@@ -126,7 +126,7 @@ pub(super) fn too_much(
             memory >> 20
         ));
     }
-    let flush = Span::from_micros(found.flush);
+    let flush = Span::from_micros(1_000_000 / found.flushable.max(1));
     if flush > params.mean_delay.scale(1, 4) {
         lines.push(format!(
             "the disk of the state directory takes {flush} for a write, where delays have a mean of {}: many packets \
@@ -161,7 +161,7 @@ mod tests {
         let (limits, params) = (RelayLimits::default(), NetworkParameters::example());
         let enough = MachineFigures {
             unwrappable: 1_500,
-            flush: 25_000,
+            flushable: 40,
             free: 1 << 30,
         };
         assert!(too_much(&enough, &limits, &params).is_empty());
@@ -182,7 +182,7 @@ mod tests {
         });
         assert!(small.contains("400 MiB of memory"), "{small}");
         let disk = told(MachineFigures {
-            flush: 25_001,
+            flushable: 39,
             ..enough
         });
         assert!(disk.contains("faster disk"), "{disk}");

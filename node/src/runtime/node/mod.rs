@@ -286,7 +286,7 @@ impl Starting {
         tracing::info!(
             backend = %engine.backend(),
             packets_per_second = found.unwrappable,
-            flush = %Span::from_micros(found.flush),
+            flush = %Span::from_micros(1_000_000 / found.flushable.max(1)),
             free_memory = %ByteSize::mebibytes(found.free >> 20),
             "this machine can unwrap so many packets, and flush its disk in so long"
         );
